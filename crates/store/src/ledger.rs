@@ -1,0 +1,52 @@
+//! The ledger: what became of every offset of a partition.
+
+use crate::PartitionKey;
+use serde::Serialize;
+
+/// How far a partition is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Which partition of which topic.
+    pub of: PartitionKey,
+    /// First offset that is not accounted for yet: where to begin reading.
+    pub next: i64,
+}
+
+/// What became of the offsets of one partition. Always true, in every committed state of the store:
+/// `next - start = stored + dead_lettered + skipped + lost`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerRow {
+    /// Identity of the topic.
+    #[serde(rename = "topicId")]
+    pub topic: uuid::Uuid,
+    /// Which partition.
+    pub partition: i32,
+    /// Offset at which this pipeline began.
+    #[serde(rename = "startOffset")]
+    pub start: i64,
+    /// First offset not accounted for yet.
+    #[serde(rename = "nextOffset")]
+    pub next: i64,
+    /// Records that became rows.
+    pub stored: i64,
+    /// Records that became dead letters, those still being retried among them.
+    pub dead_lettered: i64,
+    /// Of `dead_lettered`: still being retried.
+    pub retrying: i64,
+    /// Offsets without a record of ours: control records, compaction.
+    pub skipped: i64,
+    /// Offsets that the topic's retention deleted before they were read.
+    pub lost: i64,
+}
+
+impl LedgerRow {
+    /// Whether the row adds up.
+    pub fn is_balanced(&self) -> bool {
+        self.next - self.start == self.stored + self.dead_lettered + self.skipped + self.lost
+            && self.retrying <= self.dead_lettered
+            && [self.stored, self.dead_lettered, self.retrying, self.skipped, self.lost]
+                .iter()
+                .all(|n| *n >= 0)
+    }
+}

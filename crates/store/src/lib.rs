@@ -1,0 +1,19 @@
+//! Rows, positions, dead letters, the ledger and queries: all that is kept of the events, and the only SQL.
+//!
+//! Two sides of one database. The consumer writes through [`Sink`]; the gateway asks through [`Query`]. [`embedded`]
+//! implements both on one SQLite file for a pipeline on a single machine.
+//!
+//! Exactly once rests on one rule: a [`Flush`] stores its rows **and** moves its partition's position from
+//! `expected` to `next` in one transaction, or does neither. Whoever lost the partition finds the position moved and
+//! stores nothing, so no row needs a uniqueness check.
+
+pub mod embedded;
+mod ledger;
+mod query;
+mod sink;
+
+pub use ledger::{LedgerRow, Position};
+pub use query::{
+    Bucket, Cursor, CursorError, Filter, Page, Query, QueryError, SearchQuestion, StatsAnswer, StatsQuestion,
+};
+pub use sink::{Flush, FlushError, Letter, LetterId, NewLetter, Outcome, PartitionKey, Sink, SinkError};
