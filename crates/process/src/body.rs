@@ -92,8 +92,7 @@ async fn read_within(
     let start = Instant::now();
     let mut received = 0;
     let mut timer = pin!(sleep_until(limits.deadline(start, received)));
-    while let Some(chunk) =
-        next_chunk(&mut body, timer.as_mut(), || limits.deadline(start, received)).await?
+    while let Some(chunk) = next_chunk(&mut body, timer.as_mut(), || limits.deadline(start, received)).await?
     {
         received += chunk.len();
         if received > limits.wire_bytes {

@@ -108,8 +108,10 @@ pub async fn not_found(method: Method, uri: Uri) -> Problem {
 
 /// The answer of [`axum::Router::method_not_allowed_fallback`]: 405; axum adds `Allow`.
 pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    let detail =
-        format!("{} does not answer {method}; the Allow header names the methods it answers", shown(uri.path()));
+    let detail = format!(
+        "{} does not answer {method}; the Allow header names the methods it answers",
+        shown(uri.path())
+    );
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
 

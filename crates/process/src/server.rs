@@ -85,7 +85,9 @@ pub enum BindError {
     #[error("cannot listen on {0}: not permitted; choose a port from 1024 up")]
     NotPermitted(SocketAddr),
     /// The address is not one of this host's.
-    #[error("cannot listen on {0}: this host does not have that address; use one of its own, 127.0.0.1 or 0.0.0.0")]
+    #[error(
+        "cannot listen on {0}: this host does not have that address; use one of its own, 127.0.0.1 or 0.0.0.0"
+    )]
     NotLocal(SocketAddr),
     /// Anything else.
     #[error("cannot listen on {0}: {1}")]
@@ -173,7 +175,12 @@ fn allowed_connections(wanted: usize) -> usize {
     };
     let allowed = fitting_connections(wanted, files);
     if allowed < wanted {
-        tracing::warn!(wanted, allowed, files, "the limit of open files allows fewer connections; raise `ulimit -n`");
+        tracing::warn!(
+            wanted,
+            allowed,
+            files,
+            "the limit of open files allows fewer connections; raise `ulimit -n`"
+        );
     }
     allowed
 }

@@ -11,9 +11,11 @@ pub mod embedded;
 mod ledger;
 mod query;
 mod sink;
+mod words;
 
 pub use ledger::{LedgerRow, Position};
 pub use query::{
     Bucket, Cursor, CursorError, Filter, Page, Query, QueryError, SearchQuestion, StatsAnswer, StatsQuestion,
 };
 pub use sink::{Flush, FlushError, Letter, LetterId, NewLetter, Outcome, PartitionKey, Sink, SinkError};
+pub use words::Words;

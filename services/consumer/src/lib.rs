@@ -1,1 +1,15 @@
-//! placeholder
+//! The consumer: reads the topic, stores its events exactly once, and sets aside what cannot be stored.
+//!
+//! [`consume`] owns the reader and hands each partition's records to a worker of its own; a worker ([`partition`])
+//! collects them ([`batch`]), stores them with the partition's position in one transaction, and does what [`decide`]
+//! says when the store does not take them. [`retries`] tries the set-aside records again.
+
+pub mod batch;
+pub mod consume;
+pub mod decide;
+mod metrics;
+mod partition;
+mod retries;
+mod status;
+
+pub use consume::{Config, Consumer};

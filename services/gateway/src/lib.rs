@@ -1,1 +1,20 @@
-//! placeholder
+//! The gateway: the only door for clients. Checks tokens, passes writes on to the producer, answers reads from the store,
+//! shows what comes in live, and serves the web page.
+//!
+//! [`routes`] lists everything it answers; each route has a module of its name.
+
+pub mod auth;
+mod filter;
+mod forward;
+mod ledger;
+mod overview;
+mod params;
+mod routes;
+mod search;
+mod stats;
+mod tail;
+mod ui;
+mod upstream;
+
+pub use routes::{Gateway, Parts};
+pub use upstream::Upstream;

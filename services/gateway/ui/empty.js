@@ -26,7 +26,8 @@ export function footOf(feed) {
 
 /** An error of the search in words, with what happens next. */
 export function problemBox(feed) {
-  const again = feed.retryAt ? " It is tried again by itself." : "";
+  const seconds = Math.max(1, Math.ceil((feed.retryAt - Date.now()) / 1000));
+  const again = feed.retryAt ? ` The page tries again by itself in ${seconds} s.` : "";
   return el("div", { class: "problem", role: "alert" }, el("strong", {}, feed.problem.title),
     el("p", {}, `${feed.problem.detail}${again}`), button("Try again", () => feed.retry()));
 }
@@ -84,6 +85,7 @@ function firstEvent(set) {
   return [el("div", { class: "empty" },
     el("h2", {}, "No events yet"),
     el("p", {}, `Organisation ${session.organisation()} has no events. Send a first one:`),
+    session.readsAny() && el("p", { class: "hint" }, "Your token reads any organisation: choose another one at the top of the page."),
     el("pre", { class: "command" }, command("$TOKEN")),
     el("div", { class: "actions" },
       button("Copy with my token", () => copy(command(session.token()), "Command"), { class: "button primary" }),

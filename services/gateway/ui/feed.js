@@ -38,13 +38,20 @@ export class Feed {
 
   /** Starts a new search; the former rows stay in sight until its first page is there. */
   load(params) {
-    this.#stop();
+    this.stop();
     this.#params = params;
     this.#cursor = null;
     this.#failures = 0;
     this.#limit = PAGE;
     this.#setPhase("first");
     return this.#fetch(true);
+  }
+
+  /** Gives up what is on its way. */
+  stop() {
+    clearTimeout(this.#timer);
+    this.#abort.abort();
+    this.#abort = new AbortController();
   }
 
   /** Fetches the next page, if there is one and none is on its way. */
@@ -154,12 +161,6 @@ export class Feed {
   #setPhase(phase) {
     this.phase = phase;
     this.#onChange(phase);
-  }
-
-  #stop() {
-    clearTimeout(this.#timer);
-    this.#abort.abort();
-    this.#abort = new AbortController();
   }
 }
 

@@ -29,7 +29,8 @@ export class Filters {
   /** Shows a view in the controls. What is being typed is left alone. */
   update(view) {
     const text = byId("q");
-    if (!(this.#typing && document.activeElement === text)) text.value = view.q;
+    const typing = document.activeElement === text && (this.#typing || text.value.trim() === view.q);
+    if (!typing) text.value = view.q;
     if (document.activeElement !== byId("service") || view.service) byId("service").value = view.service;
     byId("service").parentElement.classList.toggle("set", Boolean(view.service));
     for (const [level, { node }] of this.#chips) {

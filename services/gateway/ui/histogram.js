@@ -35,7 +35,8 @@ export class Histogram {
     frame.classList.toggle("loading", stats.loading);
     frame.classList.toggle("failed", Boolean(stats.problem));
     problem.hidden = !stats.problem;
-    if (stats.problem) setText(problem.firstChild, `No histogram: ${stats.problem.detail} `);
+    const what = stats.answer ? "The histogram is not up to date" : "No histogram";
+    if (stats.problem) setText(problem.firstChild, `${what}: ${stats.problem.detail}`);
     this.#draw();
   }
 

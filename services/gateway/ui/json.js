@@ -23,7 +23,7 @@ function write(value, indent, nodes, onValue) {
     nodes.push(list ? "[" : "{");
     entries.forEach(([name, item], index) => {
       nodes.push(`${index ? "," : ""}\n${inner}`);
-      if (!list) nodes.push(el("span", { class: "json-name" }, name), ": ");
+      if (!list) nodes.push(el("span", { class: "json-name" }, JSON.stringify(name)), ": ");
       write(item, inner, nodes, onValue);
     });
     nodes.push(`\n${indent}${list ? "]" : "}"}`);

@@ -11,6 +11,7 @@ const MAX_WAITING = 20_000;
 /** At most this often are rows put on top: a calmer list, and time to read. */
 const BATCH_MS = 100;
 const CATCH_UP = 1000;
+const CATCH_UP_MS = 10_000;
 
 /**
  * Handlers: `onState(state, problem)` with "off", "connecting", "open" or "waiting" (then `nextTryAt` is set); `mayShow()`:
@@ -137,14 +138,13 @@ export class Live {
   /** What was stored between the search (or the break) and the opening of the stream; the feed drops what it has. */
   async #catchUp(signal) {
     const newest = this.#handlers.newestMs();
-    if (newest === null) return;
-    const params = { ...this.#params, from: new Date(newest - 2000).toISOString(), limit: CATCH_UP, ...readScope() };
+    const params = { ...this.#params, from: new Date(newest - CATCH_UP_MS).toISOString(), limit: CATCH_UP, ...readScope() };
     try {
       const page = await get("logs", params, { signal });
       const here = new Set(this.#waiting.map((log) => log.id));
       const logs = page.logs.filter((log) => !here.has(log.id) && !this.#handlers.isKnown(log));
       this.#waiting = logs.reverse().concat(this.#waiting);
-      if (page.nextCursor && logs.length) this.#handlers.onMissed(null);
+      if (page.nextCursor && page.logs.length >= CATCH_UP && logs[0] === page.logs.at(-1)) this.#handlers.onMissed(null);
       if (logs.length) this.#schedule();
     } catch (error) {
       if (!isAbort(error)) this.#handlers.onProblem(error);

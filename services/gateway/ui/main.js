@@ -41,7 +41,7 @@ const detail = new Detail(byId("detail"), {
   linkOf: (id) => new URL(formatView({ ...view.now, q: "", service: "", levels: [], range: "1h", live: false, id }), document.baseURI).href,
 });
 const pipelineView = new PipelineView(byId("pipeline"));
-const pipeline = new PipelineState((state) => pipelineView.update(state));
+const pipeline = new PipelineState((state) => pipelineChanged(state));
 const zooms = [];
 let statsWanted = false;
 
@@ -65,6 +65,11 @@ function viewChanged(now, changed) {
   if (changed.has("id")) showEvent(now.id);
 }
 
+function pipelineChanged(state) {
+  pipelineView.update(state);
+  if (session.reportOrganisation(state.overview?.organization)) enter();
+}
+
 function statsChanged() {
   const { answer } = stats;
   histogram.update(stats, view.now);
@@ -72,7 +77,8 @@ function statsChanged() {
   const total = countOf(answer, view.now.levels);
   const span = view.now.range === "custom" ? "in this range" : `in ${RANGES[view.now.range].words}`;
   const atLeast = answer?.partial ? "at least " : "";
-  if (total !== null) setText(byId("summary"), `${atLeast}${total.toLocaleString("en")} ${total === 1 ? "event" : "events"} ${span}`);
+  if (total !== null) setText(byId("summary"), `${atLeast}${total.toLocaleString("en")} ${total === 1 ? "event" : "events"}`);
+  byId("summary").title = answer?.partial ? `Counted ${span} until the time for it was used up` : `Counted ${span}`;
   byId("summary").classList.toggle("loading", stats.loading);
 }
 
@@ -129,6 +135,7 @@ function drawLive(live) {
   const node = byId("live");
   node.ariaPressed = String(live.state !== "off");
   node.dataset.state = live.state;
+  byId("summary").setAttribute("aria-live", live.state === "off" ? "polite" : "off");
   setText(byId("live-label"), { off: "Live", connecting: "Connecting", open: "Live", waiting: "Reconnecting" }[live.state]);
 }
 
@@ -149,12 +156,12 @@ function drawTheme() {
 
 const actions = {
   search: () => (byId("q").focus(), byId("q").select()),
-  next: () => results.list.move(1),
-  previous: () => results.list.move(-1),
-  first: () => results.list.move(-Infinity),
-  last: () => results.list.move(Infinity),
-  nextPage: () => results.list.move("page"),
-  previousPage: () => results.list.move("-page"),
+  next: () => move(1),
+  previous: () => move(-1),
+  first: () => move(-Infinity),
+  last: () => move(Infinity),
+  nextPage: () => move("page"),
+  previousPage: () => move("-page"),
   open: () => results.list.selected && openEvent(results.list.selected.log.id),
   live: toggleLive,
   refresh: reload,
@@ -167,6 +174,12 @@ const actions = {
     else if (detail.id) closeEvent();
   },
 };
+
+/** The list takes the keyboard, so that Enter opens the event and not what had the focus before. */
+function move(step) {
+  if (!byId("detail").contains(document.activeElement)) byId("list").focus({ preventScroll: true });
+  results.list.move(step);
+}
 
 /** A tail has no end: a range that has one gives way to the last hour. */
 function toggleLive() {

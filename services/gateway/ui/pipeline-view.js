@@ -22,7 +22,7 @@ export class PipelineView {
   #boxes = new Map();
   #bars = el("span", { class: "lag-bars", role: "img" });
   #problems = el("ul", { class: "part-problems", role: "status" });
-  #table = el("table");
+  #table = el("table", { "aria-label": "Partitions" });
   #foot = el("p", { class: "pipeline-foot" });
   #more;
 
@@ -30,6 +30,7 @@ export class PipelineView {
     const path = el("ol", { class: "path" });
     for (const name of PARTS) path.append(this.#box(name));
     const details = el("div", { class: "partitions", id: "partitions", hidden: true },
+      el("p", { class: "hint" }, "Every event that was read is accounted for: read to − read from = stored + dead-lettered + skipped + lost."),
       el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Partitions" }, this.#table), this.#foot);
     this.#more = el("button", {
       type: "button", class: "button quiet square expand", "aria-expanded": "false", "aria-controls": "partitions",
@@ -73,7 +74,7 @@ export class PipelineView {
     const text = `${main}|${unit}|${side}`;
     if (facts.dataset.text === text) return;
     facts.dataset.text = text;
-    facts.replaceChildren(el("strong", {}, main), ` ${unit}`, side ? el("span", { class: "side" }, side) : "");
+    facts.replaceChildren(el("strong", {}, main), el("span", { class: "unit" }, ` ${unit}`), side ? el("span", { class: "side" }, side) : "");
   }
 
   #updateBars(partitions, topic) {
@@ -111,7 +112,6 @@ export class PipelineView {
   #updateTable({ ledger, overview }) {
     const rows = ledger?.partitions ?? [];
     this.#table.replaceChildren(
-      el("caption", {}, "Every event that was read is accounted for: read to − read from = stored + dead-lettered + skipped + lost."),
       el("thead", {}, el("tr", {}, COLUMNS.map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, rows.map(partitionRow)));
     setText(this.#foot, overview ? `logpipeline ${overview.version}, running for ${duration(overview.uptimeSeconds)}. ` +

@@ -17,6 +17,7 @@ export class Results {
   #handlers;
   #foot = "";
   #missed = 0;
+  #patternDue = true;
   #emptyFor = null;
 
   constructor(view, handlers) {
@@ -35,7 +36,7 @@ export class Results {
       onWaiting: (count) => this.#showJump(count),
       onMissed: (count) => this.#missedSome(count),
       onProblem: (problem) => notice("catch-up", "warn", `Some events may be missing above: ${problem.detail}`),
-      newestMs: () => this.feed.newestMs() ?? Date.now(),
+      newestMs: () => (this.feed.stale ? null : this.feed.newestMs()) ?? Date.now(),
       isKnown: (log) => this.feed.has(log),
     });
     byId("jump").addEventListener("click", () => this.toTop());
@@ -52,6 +53,7 @@ export class Results {
     clearNotice("catch-up");
     this.#missed = 0;
     this.#emptyFor = null;
+    this.#patternDue = true;
     this.feed.load(filterParams(this.#view.now));
     this.list.toTop();
     this.follow();
@@ -65,6 +67,7 @@ export class Results {
 
   /** Ends everything that runs (signing out). */
   stop() {
+    this.feed.stop();
     this.live.stop();
   }
 
@@ -83,8 +86,10 @@ export class Results {
   #fed() {
     const { feed, list } = this;
     byId("results").classList.toggle("stale", feed.stale && feed.rows.length > 0);
-    if (feed.phase === "more") list.refill(this.pattern);
-    else list.render();
+    if (this.#patternDue && !feed.stale) {
+      this.#patternDue = false;
+      list.refill(this.pattern);
+    } else list.render();
     this.#drawFoot();
     if (feed.phase === "ready") this.#scrolled();
     this.#handlers.onRows();

@@ -28,11 +28,11 @@ export function makeBars(answer, levels, range) {
 
 const floorTo = (ms, step) => Math.floor(ms / step) * step;
 
-/** A round number at or above `value`: 1, 2, 5 times a power of ten. */
+/** A round whole number at or above `value`. */
 export function niceCeiling(value) {
   if (value <= 1) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return power * [1, 2, 2.5, 5, 10].find((factor) => factor * power >= value && Number.isInteger(factor * power));
+  return power * [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((factor) => factor * power >= value && Number.isInteger(factor * power));
 }
 
 /**

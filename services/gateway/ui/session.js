@@ -25,7 +25,19 @@ function write(storage, key, value) {
 }
 
 export const token = () => read(sessionStorage, TOKEN);
-export const setToken = (value) => write(sessionStorage, TOKEN, value);
+let reported = null;
+
+export function setToken(value) {
+  reported = null;
+  write(sessionStorage, TOKEN, value);
+}
+
+/** What the gateway says the token's organisation is; returns whether that is news. */
+export function reportOrganisation(name) {
+  if (!name || name === organisationOfToken()) return false;
+  reported = name;
+  return true;
+}
 
 /** Takes the token out of the address (#token=…), keeps it for this tab, and returns whether there was one. */
 export function takeTokenFromAddress() {
@@ -36,8 +48,9 @@ export function takeTokenFromAddress() {
   return true;
 }
 
-/** The organisation the token names ("*" is any), read without verifying: the gateway decides, this only saves a round trip. */
+/** The organisation the token names ("*" is any). Until the gateway has said it, read from the token: that saves a round trip. */
 export function organisationOfToken() {
+  if (reported !== null) return reported;
   try {
     const claims = token().split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
     const bytes = Uint8Array.from(atob(claims), (char) => char.charCodeAt(0));

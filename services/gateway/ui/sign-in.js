@@ -2,7 +2,7 @@
 import { byId, button, copy, el } from "./dom.js";
 import * as session from "./session.js";
 
-const COMMAND = "logpipeline token --data-dir DIR --organisation ORG";
+const COMMAND = ["logpipeline token", "--data-dir DIR", "--organisation ORG"];
 
 /** Shows the panel; `problem` says why, if a token was refused. `onToken()` after one was given. */
 export function showSignIn(problem, onToken) {
@@ -27,7 +27,8 @@ export function showSignIn(problem, onToken) {
   el("button", { type: "submit", class: "button primary" }, "Sign in"),
   el("div", { class: "hint", id: "token-help" },
     el("p", {}, "The line that logpipeline prints when it starts has an address with a token. Or make one:"),
-    el("div", { class: "command-line" }, el("code", {}, COMMAND), button("Copy", () => copy(COMMAND, "Command"), { class: "button quiet" })),
+    el("div", { class: "command-line" }, el("code", {}, COMMAND.flatMap((part) => [el("span", {}, part), " "])),
+      button("Copy", () => copy(COMMAND.join(" "), "Command"), { class: "button quiet" })),
     el("p", {}, "It stays in this tab and is forgotten when the tab is closed.")));
   root.replaceChildren(form);
   root.hidden = false;

@@ -94,7 +94,8 @@ impl Decoder {
         let expected = declared.and_then(|length| usize::try_from(length).ok());
         let expected = expected.filter(|_| encoding == Encoding::Identity);
         let sink = Sink { out: Vec::new(), expected, limit, encoding, reservation, refused: None };
-        let corrupt = |error: io::Error| BodyError::Corrupt { coding: encoding.name(), reason: error.to_string() };
+        let corrupt =
+            |error: io::Error| BodyError::Corrupt { coding: encoding.name(), reason: error.to_string() };
         let stream = match encoding {
             Encoding::Identity => Stream::Identity(sink),
             Encoding::Gzip => Stream::Gzip(Box::new(MultiGzDecoder::new(sink))),

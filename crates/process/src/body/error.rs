@@ -1,6 +1,5 @@
 //! What can be wrong with a request body, and the answer for it.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -86,7 +85,9 @@ impl From<BodyError> for Problem {
         let problem = Problem::new(error.status(), error.to_string())
             .header(CONNECTION, HeaderValue::from_static("close"));
         match error {
-            BodyError::TooLarge { limit } | BodyError::DecodedTooLarge { limit } => problem.with("limit", limit),
+            BodyError::TooLarge { limit } | BodyError::DecodedTooLarge { limit } => {
+                problem.with("limit", limit)
+            }
             BodyError::UnsupportedEncoding { .. } => problem.header(ACCEPT_ENCODING, ACCEPTED),
             BodyError::Busy => problem.retry_after(Duration::from_secs(1)),
             BodyError::TooSlow | BodyError::Corrupt { .. } | BodyError::Broken { .. } => problem,

@@ -71,7 +71,10 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Guarded<F> {
         match catch_unwind(AssertUnwindSafe(|| inner.poll(cx))) {
             Ok(poll) => poll,
             Err(payload) => {
-                tracing::error!(panic = panic_message(&*payload), "a handler panicked; its request gets a 500");
+                tracing::error!(
+                    panic = panic_message(&*payload),
+                    "a handler panicked; its request gets a 500"
+                );
                 let detail = "the server failed on this request; its log says why";
                 Poll::Ready(Ok(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()))
             }

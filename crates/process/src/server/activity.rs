@@ -34,7 +34,9 @@ const GRACE: Millis = 1000;
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Waits for a request.
+    /// Waits for a request without buffers.
+    Parked,
+    /// Waits for the next request.
     Idle,
     /// Part of a request's head is here.
     Head,
@@ -46,7 +48,8 @@ pub(super) enum Phase {
     Closed,
 }
 
-const PHASES: [Phase; 5] = [Phase::Idle, Phase::Head, Phase::Busy, Phase::Lingering, Phase::Closed];
+const PHASES: [Phase; 6] =
+    [Phase::Parked, Phase::Idle, Phase::Head, Phase::Busy, Phase::Lingering, Phase::Closed];
 const PHASE_BITS: u32 = 3;
 
 /// A moment of a connection.
@@ -76,7 +79,7 @@ impl Snapshot {
             return if longer_than(self.stalled, times.stall) { Verdict::Close } else { Verdict::Keep };
         }
         match self.phase {
-            Phase::Idle if longer_than(self.since, times.idle) => Verdict::Close,
+            Phase::Parked | Phase::Idle if longer_than(self.since, times.idle) => Verdict::Close,
             Phase::Idle if longer_than(self.since, times.park) => Verdict::Park,
             Phase::Head if longer_than(self.since, times.head) => Verdict::Close,
             _ => Verdict::Keep,
@@ -86,7 +89,7 @@ impl Snapshot {
     /// Whether its place may go to another connection, at the limit.
     pub(super) fn evictable(&self, now: Millis) -> bool {
         match self.phase {
-            Phase::Idle => true,
+            Phase::Parked | Phase::Idle => true,
             Phase::Head | Phase::Lingering => now.saturating_sub(self.since) >= GRACE,
             Phase::Busy | Phase::Closed => false,
         }
@@ -139,7 +142,7 @@ impl Activity {
             open_parts: AtomicU32::new(0),
             unread: AtomicBool::new(false),
         };
-        activity.enter(Phase::Idle, now);
+        activity.enter(Phase::Parked, now);
         activity
     }
 
@@ -152,10 +155,16 @@ impl Activity {
         let word = self.word.load(Ordering::Acquire);
         let code = usize::try_from(word & ((1 << PHASE_BITS) - 1)).unwrap_or_default();
         let mut phase = PHASES[code];
-        if matches!(phase, Phase::Idle | Phase::Head) && self.open_parts.load(Ordering::Acquire) > 0 {
+        // A part of the last exchange may end, on another thread, while the next one has begun.
+        if phase == Phase::Idle && self.open_parts.load(Ordering::Acquire) > 0 {
             phase = Phase::Busy;
         }
         Snapshot { phase, since: word >> PHASE_BITS, stalled: self.stalled.load(Ordering::Relaxed) }
+    }
+
+    /// Between [`Phase::Parked`] and [`Phase::Idle`]; it has been waiting all the same.
+    pub(super) fn keep_waiting(&self, phase: Phase) {
+        self.enter(phase, self.snapshot().since);
     }
 
     /// Bytes arrived: the first ones after a pause begin a head.
@@ -165,8 +174,10 @@ impl Activity {
         }
     }
 
+    /// A request's head is complete. Its parts begin next.
     pub(super) fn exchange_began(&self) {
         self.unread.store(false, Ordering::Relaxed);
+        self.enter(Phase::Busy, 0);
     }
 
     pub(super) fn part_began(&self) {
@@ -174,10 +185,6 @@ impl Activity {
     }
 
     pub(super) fn part_ended(&self, clock: Clock) {
-        // Idle first: nobody may see the head of this exchange again once the last part is gone.
-        if self.open_parts.load(Ordering::Acquire) == 1 {
-            self.enter(Phase::Idle, clock.now());
-        }
         if self.open_parts.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.enter(Phase::Idle, clock.now());
         }
@@ -221,7 +228,9 @@ mod tests {
         let idle = at(Phase::Idle, 1000);
         assert_eq!(idle.verdict(1999, &times()), Verdict::Keep);
         assert_eq!(idle.verdict(2000, &times()), Verdict::Park);
-        assert_eq!(idle.verdict(76_000, &times()), Verdict::Close);
+        let parked = at(Phase::Parked, 1000);
+        assert_eq!(parked.verdict(75_999, &times()), Verdict::Keep);
+        assert_eq!(parked.verdict(76_000, &times()), Verdict::Close);
     }
 
     #[test]
@@ -253,8 +262,10 @@ mod tests {
     fn an_exchange_is_busy_until_its_last_part_ends() {
         let clock = Clock::start();
         let activity = Activity::new(clock.now());
+        activity.keep_waiting(Phase::Idle);
         activity.received(clock);
         assert_eq!(activity.snapshot().phase, Phase::Head);
+        activity.exchange_began();
         activity.part_began();
         activity.part_began();
         activity.part_ended(clock);

@@ -1,0 +1,151 @@
+//! One request and its answer: hands the request to the app and tells the connection when all of it is over.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::routing::future::RouteFuture;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Frame, Incoming, SizeHint};
+use pin_project_lite::pin_project;
+use tower::Service;
+
+use super::connection::Handle;
+
+/// The app as hyper calls it, for one connection.
+#[derive(Debug)]
+pub(super) struct App {
+    router: Router,
+    handle: Arc<Handle>,
+}
+
+impl App {
+    pub(super) fn new(router: Router, handle: Arc<Handle>) -> Self {
+        Self { router, handle }
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for App {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.handle.activity.exchange_began();
+        let part = Part::begin(&self.handle);
+        let request = request.map(|body| {
+            if body.is_end_stream() {
+                Body::empty()
+            } else {
+                Body::new(RequestBody { body, read_whole: false, part: Part::begin(&self.handle) })
+            }
+        });
+        Answer { future: self.router.clone().call(request), part: Some(part) }
+    }
+}
+
+/// While it lives the connection is busy.
+#[derive(Debug)]
+struct Part {
+    handle: Arc<Handle>,
+}
+
+impl Part {
+    fn begin(handle: &Arc<Handle>) -> Self {
+        handle.activity.part_began();
+        Self { handle: Arc::clone(handle) }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.handle.activity.part_ended(self.handle.clock);
+    }
+}
+
+pin_project! {
+    /// The app at work on an answer.
+    pub(super) struct Answer {
+        #[pin]
+        future: RouteFuture<Infallible>,
+        part: Option<Part>,
+    }
+}
+
+impl Future for Answer {
+    type Output = Result<Response<ResponseBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.future.poll(cx))?;
+        let part = this.part.take();
+        Poll::Ready(Ok(response.map(|body| ResponseBody { body, _part: part })))
+    }
+}
+
+/// A request's body that tells whether it was read to its end.
+struct RequestBody {
+    body: Incoming,
+    read_whole: bool,
+    part: Part,
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.read_whole = frame.is_none();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if !self.read_whole && !self.body.is_end_stream() {
+            self.part.handle.activity.body_left_unread();
+        }
+    }
+}
+
+/// An answer's body; dropped when the last of it is in the connection's write buffer.
+pub(super) struct ResponseBody {
+    body: Body,
+    _part: Option<Part>,
+}
+
+impl HttpBody for ResponseBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,12 @@
+//! The server over real sockets: limits, bodies, stopping, and the endpoints that every process has.
+
+#[cfg(test)]
+mod bodies;
+#[cfg(test)]
+mod endpoints;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod stopping;
+#[cfg(test)]
+mod support;

@@ -1,1 +1,0 @@
-//! The topic on one SQLite file.

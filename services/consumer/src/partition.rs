@@ -1,0 +1,227 @@
+//! The worker of one partition: collects its records and stores them, one transaction after the other.
+
+use crate::{
+    batch::{Batch, Segment},
+    consume::Shared,
+    decide::{Decision, Tried, decide, retry_at},
+};
+use futures::FutureExt;
+use record::Timestamp;
+use resilience::Backoff;
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use store::{PartitionKey, Position};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use topic::Assignment;
+
+/// What a worker tells the loop that owns the reader.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// Deliver the partition from here on.
+    Start { offset: i64 },
+    /// Everything below `next` is stored; so many bytes of records are out of the way.
+    Stored { next: i64, bytes: usize },
+    /// The worker has ended because another consumer moved the position.
+    LetGo,
+    /// The worker has ended by a panic: an invariant is broken.
+    Panicked,
+}
+
+/// A worker from the side of the worker.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) assignment: Assignment,
+    pub(crate) records: mpsc::UnboundedReceiver<topic::Batch>,
+    pub(crate) reports: mpsc::UnboundedSender<(i32, u64, Report)>,
+    /// Tells reports of this worker from those of an earlier one of the same partition.
+    pub(crate) generation: u64,
+    /// Set when the worker is to end: it stores what it has, but waits for no outage.
+    pub(crate) closing: CancellationToken,
+}
+
+/// The worker cannot go on.
+enum End {
+    /// Another consumer owns the partition.
+    LetGo,
+    /// It was told to end, in an outage; the next owner reads again what it had.
+    Closed,
+}
+
+impl Worker {
+    /// Works until the loop closes the channel, or the partition is another's.
+    pub(crate) async fn run(mut self) {
+        let end = AssertUnwindSafe(self.work()).catch_unwind().await;
+        match end {
+            Ok(Ok(()) | Err(End::Closed)) => {}
+            Ok(Err(End::LetGo)) => self.report(Report::LetGo),
+            Err(_) => self.report(Report::Panicked),
+        }
+    }
+
+    async fn work(&mut self) -> Result<(), End> {
+        let position = self.position().await?;
+        self.report(Report::Start { offset: position });
+        let mut batch = Batch::new(position, self.shared.config.batch);
+        while let Some(records) = self.receive(batch.due_at()).await {
+            if let Some(records) = records {
+                batch.push(records.log_start, records.records, Instant::now());
+            }
+            while batch.is_due(Instant::now()) {
+                if let Some(segment) = batch.take(Instant::now()) {
+                    self.store(segment).await?;
+                }
+            }
+        }
+        while let Some(segment) = batch.take(Instant::now()) {
+            self.store(segment).await?;
+        }
+        Ok(())
+    }
+
+    /// The next records; `Some(None)` when none came before `due`, `None` when the loop closed the channel.
+    async fn receive(&mut self, due: Option<Instant>) -> Option<Option<topic::Batch>> {
+        match due {
+            None => self.records.recv().await.map(Some),
+            Some(due) => match timeout_at(due.into(), self.records.recv()).await {
+                Ok(received) => received.map(Some),
+                Err(_) => Some(None),
+            },
+        }
+    }
+
+    /// Where the store says to begin; a partition it does not know begins at the log's start.
+    async fn position(&self) -> Result<i64, End> {
+        let Assignment { topic, partition, log_start, .. } = self.assignment;
+        let of = PartitionKey { topic: topic.0, partition };
+        let mut outage = Outage::new(&self.shared, partition);
+        loop {
+            match self.shared.sink.positions(&[Position { of, next: log_start }]).await {
+                Ok(positions) => return Ok(positions.first().map_or(log_start, |position| position.next)),
+                Err(error) => outage.wait(&error.0, &self.closing).await?,
+            }
+        }
+    }
+
+    /// Stores the segment, cutting out and setting aside what the store refuses, waiting while the store is out.
+    async fn store(&self, segment: Segment) -> Result<(), End> {
+        let partition = self.assignment.partition;
+        let of = PartitionKey { topic: self.assignment.topic.0, partition };
+        let mut outage = Outage::new(&self.shared, partition);
+        let mut todo = vec![segment];
+        while let Some(mut segment) = todo.pop() {
+            let now = Timestamp::now();
+            let flush =
+                segment.to_flush(of, retry_at(&self.shared.config.retry_delays, 1, now).unwrap_or(now));
+            let (rows, letters, lost) = (flush.rows.len(), flush.letters.len(), flush.lost);
+            let tried = Tried {
+                records: segment.items.len(),
+                next: segment.next(),
+                set_aside: letters > 0,
+                after_outage: outage.holding,
+            };
+            let begun = Instant::now();
+            match decide(tried, self.shared.sink.flush(flush).await) {
+                Decision::Done => {
+                    outage.over();
+                    self.count(begun.elapsed(), rows, letters, lost);
+                    self.report(Report::Stored { next: segment.next(), bytes: segment.bytes() });
+                }
+                Decision::Split => {
+                    let (first, second) = segment.split();
+                    todo.extend(second);
+                    todo.push(first);
+                }
+                Decision::SetAside(reason) => {
+                    segment.refused = Some(reason);
+                    todo.push(segment);
+                }
+                Decision::Hold(reason) => {
+                    todo.push(segment);
+                    outage.wait(&reason, &self.closing).await?;
+                }
+                Decision::LetGo => return Err(End::LetGo),
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self, took: Duration, rows: usize, letters: usize, lost: i64) {
+        let metrics = &self.shared.metrics;
+        metrics.flushes.inc();
+        metrics.flush_seconds.observe(took.as_secs_f64());
+        metrics.stored.inc_by(rows as u64);
+        if letters > 0 {
+            metrics.set_aside.inc_by(letters as u64);
+            self.shared.letters_came.notify_one();
+        }
+        if lost > 0 {
+            metrics.lost.inc_by(lost.unsigned_abs());
+            tracing::error!(
+                partition = self.assignment.partition,
+                lost,
+                "retention deleted records before they were read"
+            );
+        }
+    }
+
+    fn report(&self, report: Report) {
+        // The loop is gone only when the process ends; there is nobody left to tell.
+        let _ = self.reports.send((self.assignment.partition, self.generation, report));
+    }
+}
+
+/// Waiting for the store of one partition, seen from outside as "holding".
+struct Outage<'a> {
+    shared: &'a Shared,
+    partition: i32,
+    holding: bool,
+    backoff: Backoff,
+}
+
+impl<'a> Outage<'a> {
+    fn new(shared: &'a Shared, partition: i32) -> Outage<'a> {
+        let backoff = Backoff::new(Duration::from_millis(200), shared.config.outage_cap);
+        Outage { shared, partition, holding: false, backoff }
+    }
+
+    /// Waits before the next try, longer each time; ends early when the worker is to close.
+    async fn wait(&mut self, reason: &str, closing: &CancellationToken) -> Result<(), End> {
+        if !self.holding {
+            self.holding = true;
+            self.shared.metrics.holding.inc();
+            self.shared.hold_reason(reason);
+            tracing::warn!(
+                partition = self.partition,
+                reason,
+                "the store is out: the partition holds until it is back"
+            );
+        }
+        let wait = self.backoff.next(rand::random());
+        tokio::select! {
+            () = sleep(wait) => Ok(()),
+            () = closing.cancelled() => Err(End::Closed),
+        }
+    }
+
+    fn over(&mut self) {
+        if self.holding {
+            self.holding = false;
+            self.backoff.reset();
+            self.shared.metrics.holding.dec();
+            tracing::info!(partition = self.partition, "the store is back: the partition goes on");
+        }
+    }
+}
+
+impl Drop for Outage<'_> {
+    fn drop(&mut self) {
+        self.over();
+    }
+}

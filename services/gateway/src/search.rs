@@ -1,0 +1,92 @@
+//! `GET /api/v1/logs` and `GET /api/v1/logs/{id}`.
+
+use crate::{
+    Gateway,
+    auth::MayRead,
+    filter::{filter, store_problem},
+    params::{Params, bad},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use process::problem::Problem;
+use record::LogRecord;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use store::{Cursor, SearchQuestion};
+
+/// Events a page may have.
+const MOST: usize = 1000;
+const USUAL: usize = 100;
+/// Time the store may look before it answers what it has.
+const BUDGET: Duration = Duration::from_secs(2);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SearchParams {
+    organization: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    level: Option<String>,
+    service: Option<String>,
+    q: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SearchAnswer {
+    logs: Vec<LogRecord>,
+    next_cursor: Option<String>,
+}
+
+pub(crate) async fn search(
+    State(gateway): State<Gateway>,
+    MayRead(caller): MayRead,
+    Params(params): Params<SearchParams>,
+) -> Result<Json<SearchAnswer>, Problem> {
+    let limit = params.limit.unwrap_or(USUAL);
+    if !(1..=MOST).contains(&limit) {
+        return Err(bad(format!("limit must be 1 to {MOST}, not {limit}")));
+    }
+    let after = params.cursor.as_deref().map(str::parse::<Cursor>).transpose();
+    let question = SearchQuestion {
+        filter: filter(
+            &caller,
+            params.organization.as_deref(),
+            (params.from.as_deref(), params.to.as_deref()),
+            params.level.as_deref(),
+            params.service.as_deref(),
+            params.q.as_deref(),
+        )?,
+        limit,
+        after: after.map_err(|error| bad(format!("cursor: {error}")))?,
+        budget: BUDGET,
+    };
+    let page = gateway.store().search(question).await.map_err(store_problem)?;
+    Ok(Json(SearchAnswer { logs: page.logs, next_cursor: page.next.map(|cursor| cursor.to_string()) }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GetParams {
+    organization: Option<String>,
+}
+
+pub(crate) async fn get(
+    State(gateway): State<Gateway>,
+    MayRead(caller): MayRead,
+    Path(id): Path<String>,
+    Params(params): Params<GetParams>,
+) -> Result<Json<LogRecord>, Problem> {
+    let organization = caller.reads(params.organization.as_deref())?;
+    let id = id.parse().map_err(|error| bad(format!("`{id}` is no event id: {error}")))?;
+    match gateway.store().get(&organization, id).await.map_err(store_problem)? {
+        Some(record) => Ok(Json(record)),
+        // The same answer whether another organisation has it or nobody: ids are no oracle.
+        None => Err(Problem::new(StatusCode::NOT_FOUND, format!("{organization} has no event {id}"))),
+    }
+}

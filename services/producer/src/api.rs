@@ -1,0 +1,180 @@
+//! `POST /api/v1/logs`.
+
+use crate::{
+    event::{Refusal, Writes, judge},
+    events::{Form, SplitError, split},
+    metrics::Metrics,
+    publish::{Verdict, publish},
+};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    routing::{get, post},
+};
+use process::{
+    body::{BodyBudget, BodyError, BodyLimits},
+    problem::{self, Problem},
+};
+use prometheus_client::registry::Registry;
+use record::{LogRecord, Timestamp};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use topic::Writer;
+
+/// Header in which the gateway tells whose token a request has: an organisation, or `*` for any. The gateway sets it
+/// after checking the token and never passes on a client's own.
+pub const ORGANIZATION: &str = "logpipeline-organization";
+
+/// Bodies up to this size are judged where they were read; larger ones on a thread for blocking work.
+const JUDGED_INLINE_BYTES: usize = 256 * 1024;
+
+/// Limits of a producer.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Bounds of one body, in bytes and time.
+    pub body: BodyLimits,
+    /// Bytes of bodies held at one time, over all requests.
+    pub body_budget_bytes: usize,
+    /// Events a request may have.
+    pub events: usize,
+    /// How long the topic may take to acknowledge.
+    pub ack_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            body: BodyLimits::default(),
+            body_budget_bytes: 256 << 20,
+            events: 10_000,
+            ack_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A producer: its router, and what the requests share.
+#[derive(Clone)]
+pub struct Producer {
+    config: Arc<Config>,
+    writer: Arc<dyn Writer>,
+    budget: BodyBudget,
+    metrics: Metrics,
+}
+
+impl Producer {
+    /// A producer that appends to `writer` and counts in `registry`.
+    pub fn new(config: Config, writer: Arc<dyn Writer>, registry: &mut Registry) -> Producer {
+        let budget = BodyBudget::new(config.body_budget_bytes);
+        Producer { config: Arc::new(config), writer, budget, metrics: Metrics::register(registry) }
+    }
+
+    /// `POST /api/v1/logs`, and `GET /internal/v1/status` for the gateway's overview.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/api/v1/logs", post(receive))
+            .route("/internal/v1/status", get(status))
+            .fallback(problem::not_found)
+            .method_not_allowed_fallback(problem::method_not_allowed)
+            .with_state(self.clone())
+    }
+}
+
+async fn receive(
+    State(producer): State<Producer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Verdict, Refused> {
+    let writes = writes(&headers)?;
+    let form = form(&headers)?;
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    let body = producer.budget.read(body, encoding, producer.config.body).await?;
+    let limit = producer.config.events;
+    let judged = if body.len() <= JUDGED_INLINE_BYTES {
+        judge_all(&body, form, limit, &writes)
+    } else {
+        // Milliseconds of work: not on a thread that other requests wait for.
+        let judging = tokio::task::spawn_blocking(move || judge_all(&body, form, limit, &writes));
+        judging.await.expect("judging does not panic")
+    }?;
+    Ok(publish(&*producer.writer, judged, producer.config.ack_timeout, &producer.metrics).await)
+}
+
+fn judge_all(
+    body: &[u8],
+    form: Form,
+    limit: usize,
+    writes: &Writes,
+) -> Result<Vec<Result<LogRecord, Refusal>>, SplitError> {
+    let now = Timestamp::now();
+    Ok(split(body, form, limit)?.into_iter().map(|event| judge(event, writes, now)).collect())
+}
+
+async fn status(State(producer): State<Producer>) -> Json<serde_json::Value> {
+    let ready = producer.writer.ready().await;
+    Json(json!({
+        "status": if ready.is_ok() { "ok" } else { "unavailable" },
+        "accepted": producer.metrics.accepted.get(),
+        "rejected": producer.metrics.rejected.get(),
+        "detail": ready.err().map(|error| error.to_string()),
+    }))
+}
+
+fn writes(headers: &HeaderMap) -> Result<Writes, Refused> {
+    match headers.get(ORGANIZATION).and_then(|value| value.to_str().ok()) {
+        Some("*") => Ok(Writes::Any),
+        Some(name) => name.parse().map(Writes::Only).map_err(|_| Refused::Unidentified),
+        None => Err(Refused::Unidentified),
+    }
+}
+
+fn form(headers: &HeaderMap) -> Result<Form, Refused> {
+    let content_type = match headers.get(header::CONTENT_TYPE) {
+        None => return Ok(Form::Any),
+        Some(value) => value.to_str().unwrap_or("?/?"),
+    };
+    Form::of_content_type(content_type).ok_or_else(|| Refused::ContentType(content_type.to_owned()))
+}
+
+/// Why a request as a whole is refused; the only place that maps these to HTTP.
+#[derive(Debug)]
+enum Refused {
+    Unidentified,
+    ContentType(String),
+    Body(BodyError),
+    Split(SplitError),
+}
+
+impl From<BodyError> for Refused {
+    fn from(error: BodyError) -> Refused {
+        Refused::Body(error)
+    }
+}
+
+impl From<SplitError> for Refused {
+    fn from(error: SplitError) -> Refused {
+        Refused::Split(error)
+    }
+}
+
+impl axum::response::IntoResponse for Refused {
+    fn into_response(self) -> axum::response::Response {
+        let problem = match self {
+            Refused::Body(error) => return error.into_response(),
+            Refused::Unidentified => Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "the request names no organisation; send it through the gateway",
+            ),
+            Refused::ContentType(given) => Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!("Content-Type {given} is not taken; send application/json or application/x-ndjson"),
+            ),
+            Refused::Split(error @ SplitError::TooMany { .. }) => {
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
+            }
+            Refused::Split(error) => Problem::new(StatusCode::BAD_REQUEST, error.to_string()),
+        };
+        problem.into_response()
+    }
+}

@@ -1,0 +1,153 @@
+//! Appends judged events and makes the answer to the client.
+
+use crate::{event::Refusal, metrics::Metrics};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use process::problem::Problem;
+use record::LogRecord;
+use serde::Serialize;
+use std::time::{Duration, Instant};
+use topic::{AppendError, NewRecord, Writer};
+
+/// The verdict on one event that was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rejected {
+    /// Its place in the request, from 0.
+    pub index: usize,
+    /// Why, and what to do.
+    pub reason: String,
+    /// Present and true when the same event may be accepted later: the topic could not take it now.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub retryable: bool,
+}
+
+/// What became of a request's events.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// Events that are durable in the topic.
+    pub accepted: usize,
+    /// All others.
+    pub rejected: Vec<Rejected>,
+    /// Whether every refused event belongs to another organisation than the token.
+    all_foreign: bool,
+    /// What the topic said, when it refused something.
+    append_error: Option<AppendError>,
+}
+
+/// Appends the good events and answers when they are durable, at the latest after `deadline`.
+pub(crate) async fn publish(
+    writer: &dyn Writer,
+    judged: Vec<Result<LogRecord, Refusal>>,
+    deadline: Duration,
+    metrics: &Metrics,
+) -> Verdict {
+    let mut verdict = Verdict { all_foreign: true, ..Verdict::default() };
+    let mut records = Vec::with_capacity(judged.len());
+    let mut places = Vec::with_capacity(judged.len());
+    for (index, event) in judged.into_iter().enumerate() {
+        match event {
+            Ok(record) => {
+                places.push(index);
+                records.push(new_record(&record));
+            }
+            Err(refusal) => {
+                verdict.all_foreign &= matches!(refusal, Refusal::Foreign { .. });
+                verdict.rejected.push(Rejected { index, reason: refusal.to_string(), retryable: false });
+            }
+        }
+    }
+    if !records.is_empty() {
+        append(writer, records, &places, deadline, metrics, &mut verdict).await;
+    }
+    metrics.accepted.inc_by(verdict.accepted as u64);
+    metrics.rejected.inc_by(verdict.rejected.iter().filter(|rejected| !rejected.retryable).count() as u64);
+    metrics.unavailable.inc_by(verdict.rejected.iter().filter(|rejected| rejected.retryable).count() as u64);
+    verdict
+}
+
+fn new_record(record: &LogRecord) -> NewRecord {
+    NewRecord {
+        key: record.organization_id.as_str().to_owned().into(),
+        payload: record.to_json().into(),
+        headers: Vec::new(),
+    }
+}
+
+async fn append(
+    writer: &dyn Writer,
+    records: Vec<NewRecord>,
+    places: &[usize],
+    deadline: Duration,
+    metrics: &Metrics,
+    verdict: &mut Verdict,
+) {
+    let count = records.len();
+    let begun = Instant::now();
+    let failures = match tokio::time::timeout(deadline, writer.append(records)).await {
+        Ok(failures) => failures,
+        Err(_) => {
+            let silent =
+                format!("it did not acknowledge within {deadline:?}; the events may be stored nevertheless");
+            let error = AppendError::Unavailable(silent);
+            (0..count).map(|index| topic::Failure { index, error: error.clone() }).collect()
+        }
+    };
+    metrics.append_seconds.observe(begun.elapsed().as_secs_f64());
+    verdict.accepted = count - failures.len();
+    for failure in failures {
+        verdict.all_foreign = false;
+        verdict.rejected.push(Rejected {
+            index: places[failure.index],
+            reason: failure.error.to_string(),
+            retryable: failure.error.is_retryable(),
+        });
+        verdict.append_error = Some(failure.error);
+    }
+    verdict.rejected.sort_by_key(|rejected| rejected.index);
+}
+
+/// 202 when anything was accepted (or nothing was sent), else a problem that says why nothing was.
+impl IntoResponse for Verdict {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Accepted {
+            accepted: usize,
+            rejected: Vec<Rejected>,
+        }
+        if self.accepted > 0 || self.rejected.is_empty() {
+            return (
+                StatusCode::ACCEPTED,
+                Json(Accepted { accepted: self.accepted, rejected: self.rejected }),
+            )
+                .into_response();
+        }
+        let rejected = serde_json::to_value(&self.rejected).expect("verdicts have string keys only");
+        let problem = match self.append_error {
+            Some(error) if error.is_retryable() => {
+                let wait = match error {
+                    AppendError::QueueFull { retry_after } => retry_after,
+                    AppendError::TopicFull { .. } => Duration::from_secs(5),
+                    _ => Duration::from_secs(1),
+                };
+                Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!("{error}; send the request again later"),
+                )
+                .retry_after(wait)
+            }
+            _ => {
+                let status = if self.all_foreign { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
+                let first = &self.rejected[0].reason;
+                let detail = match self.rejected.len() {
+                    1 => format!("the event is refused: {first}"),
+                    n => format!("all {n} events are refused, the first because: {first}"),
+                };
+                Problem::new(status, detail)
+            }
+        };
+        problem.with("rejected", rejected).into_response()
+    }
+}

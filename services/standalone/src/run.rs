@@ -1,0 +1,184 @@
+//! The pipeline: opens the parts, joins them, serves, drains.
+
+use crate::{
+    cli::RunArgs,
+    data_dir::{self, DataDir},
+    drain, greeting,
+};
+use anyhow::Context;
+use consumer::Consumer;
+use gateway::{Gateway, Parts, Upstream, auth::Keys};
+use process::{health::Readiness, metrics::Metrics, server, shutdown, telemetry};
+use producer::Producer;
+use std::{
+    io::IsTerminal,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use store::{Query, Sink};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use topic::{Reader, Writer};
+
+const GIB: u64 = 1 << 30;
+/// Events a second of the demonstration that a newcomer sees.
+const GENTLE: u32 = 20;
+/// How long the end may take until what was accepted is stored.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How often stored records are deleted from the topic.
+const TRIM: Duration = Duration::from_secs(10);
+
+/// Runs the pipeline until a signal ends it.
+pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
+    telemetry::init("LOGPIPELINE_LOG", telemetry::Format::Text)?;
+    let stop = shutdown::signal();
+    let started = Instant::now();
+    let data = data_dir::open(&args.data_dir)?;
+    let server = server::Server::bind(args.listen, server::Limits::default())?;
+    let address = server.local_addr();
+    let mut metrics = Metrics::new("logpipeline");
+    server.register(metrics.root());
+
+    let topic = Arc::new(open_topic(&data, &args)?);
+    let store = open_store(&data, &args)?;
+    let keys = Keys::new(&data.secret);
+    let before = drain::counts(&store).await?;
+
+    let producer = Producer::new(producer::Config::default(), topic.writer(), metrics.registry());
+    let consumer = Consumer::new(
+        consumer::Config::default(),
+        Arc::new(store.clone()) as Arc<dyn Sink>,
+        metrics.registry(),
+    );
+    let parts = Parts {
+        keys: keys.clone(),
+        producer: Upstream::local(producer.router()),
+        consumer: Upstream::local(consumer.router()),
+        store: Arc::new(store.clone()),
+        topic: topic.viewer(),
+    };
+    let readiness = readiness(topic.writer(), store.clone());
+    let layer = metrics.http_layer();
+    let app = Gateway::new(parts, stop.clone())
+        .router()
+        .merge(readiness.router())
+        .merge(metrics.router())
+        .layer(layer)
+        .layer(process::problem::catch_panic());
+
+    // The consumer outlives the server: it stores what the last requests left in the topic.
+    let consumed = CancellationToken::new();
+    let mut work = JoinSet::new();
+    work.spawn(consume(consumer, topic.subscribe("store"), consumed.clone()));
+    work.spawn(trim(Arc::clone(&topic), store.clone(), consumed.clone()));
+
+    let demo = args.demo.unwrap_or(if data.is_new && std::io::stdout().is_terminal() { GENTLE } else { 0 });
+    let token = keys.issue(&"demo".parse()?, "logs:read logs:write", Duration::from_secs(24 * 3600));
+    greeting::print(address, &token, &data.path, demo);
+    let demos = demonstrate(demo, address, &keys, &stop);
+
+    let readiness_at_stop = readiness.clone();
+    let stopping = stop.clone();
+    let told = tokio::spawn(async move {
+        stopping.cancelled().await;
+        readiness_at_stop.drain();
+        println!("stopping: accepting no more, storing what is accepted (again Ctrl-C: at once)");
+    });
+    let broken = tokio::select! {
+        drained = server.serve(app, stop.clone()) => {
+            tracing::debug!(?drained, "server stopped");
+            None
+        }
+        Some(Ok(Err(error))) = work.join_next() => Some(error),
+    };
+    if let Some(error) = broken {
+        return Err(error).context("the pipeline stops");
+    }
+    told.await?;
+    demos.join_all().await;
+    let report = drain::drain(&*topic.viewer(), &store, DRAIN, before).await?;
+    consumed.cancel();
+    while let Some(done) = work.join_next().await {
+        done??;
+    }
+    if let Some(topic) = Arc::into_inner(topic) {
+        topic.close().await;
+    }
+    store.close().await;
+    println!("stopped after {:.1?}: {report}", started.elapsed());
+    Ok(())
+}
+
+fn open_topic(data: &DataDir, args: &RunArgs) -> anyhow::Result<topic::embedded::Topic> {
+    let config =
+        topic::embedded::Config { max_bytes: args.topic_gib.saturating_mul(GIB), ..Default::default() };
+    topic::embedded::Topic::open(&data.path.join("topic.db"), config).context("the topic cannot be opened")
+}
+
+fn open_store(data: &DataDir, args: &RunArgs) -> anyhow::Result<store::embedded::Store> {
+    let config =
+        store::embedded::Config { max_bytes: args.store_gib.saturating_mul(GIB), ..Default::default() };
+    store::embedded::Store::open(&data.path.join("store.db"), config).context("the store cannot be opened")
+}
+
+fn readiness(writer: Arc<dyn Writer>, store: store::embedded::Store) -> Readiness {
+    Readiness::new()
+        .check("topic", move || {
+            let writer = Arc::clone(&writer);
+            async move { writer.ready().await.map_err(|error| error.to_string()) }
+        })
+        .check("store", move || {
+            let store = store.clone();
+            async move { Query::ready(&store).await.map_err(|error| error.to_string()) }
+        })
+}
+
+async fn consume(consumer: Consumer, reader: Box<dyn Reader>, stop: CancellationToken) -> anyhow::Result<()> {
+    Ok(consumer.run(reader, stop).await?)
+}
+
+/// Deletes from the topic what is stored, every now and then.
+async fn trim(
+    topic: Arc<topic::embedded::Topic>,
+    store: store::embedded::Store,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut every = tokio::time::interval(TRIM);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = every.tick() => {}
+        }
+        let (Ok(rows), Ok(offsets)) = (store.ledger().await, topic.viewer().offsets().await) else {
+            continue;
+        };
+        for of in offsets {
+            let stored = rows.iter().find(|row| row.topic == of.topic.0 && row.partition == of.partition);
+            if let Some(row) = stored.filter(|row| row.next > of.log_start)
+                && let Err(error) = topic.trim(of.partition, row.next).await
+            {
+                tracing::warn!(%error, partition = of.partition, "stored records cannot be deleted from the topic");
+            }
+        }
+    }
+}
+
+/// Sends made-up events through the front door, as any client would: half for the organisation whose token is
+/// printed, half for others, so that every partition has something to do.
+fn demonstrate(rate: u32, address: SocketAddr, keys: &Keys, stop: &CancellationToken) -> JoinSet<()> {
+    let mut demos = JoinSet::new();
+    let rates = [("demo", rate.div_ceil(2)), ("*", rate / 2)];
+    for (organisation, rate) in rates.into_iter().filter(|(_, rate)| *rate > 0) {
+        let organisation = organisation.parse().expect("both are names of organisations");
+        let token = keys.issue(&organisation, gateway::auth::WRITE, Duration::from_secs(366 * 24 * 3600));
+        let url = format!("http://{address}");
+        let stop = stop.clone();
+        demos.spawn(async move {
+            if let Err(error) = generator::demo(url, token, f64::from(rate), stop).await {
+                tracing::warn!(%error, "the demonstration has ended");
+            }
+        });
+    }
+    demos
+}
