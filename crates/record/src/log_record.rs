@@ -57,7 +57,8 @@ impl LogRecord {
     /// Writes the wire form: JSON without line breaks.
     pub fn to_json(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256 + self.message.len());
-        serde_json::to_writer(&mut bytes, self).expect("a record has string keys only and memory takes all writes");
+        serde_json::to_writer(&mut bytes, self)
+            .expect("a record has string keys only and memory takes all writes");
         bytes
     }
 }

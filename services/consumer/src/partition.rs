@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use topic::Assignment;
 
 /// What a worker tells the loop that owns the reader.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Report {
     /// Deliver the partition from here on.
     Start { offset: i64 },

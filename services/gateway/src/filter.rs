@@ -49,6 +49,7 @@ pub(crate) fn filter(
 }
 
 /// The one place where the store's answers become HTTP.
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 pub(crate) fn store_problem(error: QueryError) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}; ask again later"))
         .retry_after(Duration::from_secs(1))

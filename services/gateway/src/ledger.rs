@@ -38,12 +38,12 @@ pub(crate) async fn ledger(
 ) -> Result<Json<Ledger>, Problem> {
     let rows = gateway.store().ledger().await.map_err(store_problem)?;
     let offsets = gateway.topic().offsets().await;
-    Ok(Json(join(rows, offsets.map_err(|error| error.to_string()))))
+    Ok(Json(join(&rows, offsets.map_err(|error| error.to_string()))))
 }
 
 /// Lays the ends of the topic beside the rows of the store. A partition that the store does not know yet gets a row
 /// from the topic, with everything in it as lag.
-pub(crate) fn join(rows: Vec<LedgerRow>, offsets: Result<Vec<PartitionOffsets>, String>) -> Ledger {
+pub(crate) fn join(rows: &[LedgerRow], offsets: Result<Vec<PartitionOffsets>, String>) -> Ledger {
     let (offsets, detail) = match offsets {
         Ok(offsets) => (offsets, None),
         Err(error) => (Vec::new(), Some(error)),

@@ -29,7 +29,7 @@ pub(crate) async fn overview(State(gateway): State<Gateway>, MayRead(caller): Ma
         }),
         Err(error) => unavailable(error),
     };
-    let ledger = rows.map(|(rows, _)| join(rows, offsets.clone()));
+    let ledger = rows.map(|(rows, _)| join(&rows, offsets.clone()));
     let topic = match (&offsets, &ledger) {
         (Ok(offsets), Ok(ledger)) => json!({
             "status": "ok",

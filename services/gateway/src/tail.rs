@@ -38,11 +38,13 @@ struct Seen {
     json: String,
 }
 
+type Sender = broadcast::Sender<Arc<Seen>>;
+
 /// The reader that all clients share.
 #[derive(Clone)]
 pub(crate) struct Tail {
     topic: Arc<dyn Viewer>,
-    running: Arc<Mutex<Weak<broadcast::Sender<Arc<Seen>>>>>,
+    running: Arc<Mutex<Weak<Sender>>>,
     stop: CancellationToken,
 }
 
@@ -52,7 +54,7 @@ impl Tail {
     }
 
     /// What comes from now on, and the handle that keeps the reader running; `None` when too many look on.
-    fn subscribe(&self) -> Option<(broadcast::Receiver<Arc<Seen>>, Arc<broadcast::Sender<Arc<Seen>>>)> {
+    fn subscribe(&self) -> Option<(broadcast::Receiver<Arc<Seen>>, Arc<Sender>)> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = running.upgrade().unwrap_or_else(|| {
             let sender = Arc::new(broadcast::Sender::new(BEHIND));
@@ -65,7 +67,7 @@ impl Tail {
 }
 
 /// Reads the end of the topic until nobody looks on.
-async fn read(topic: Arc<dyn Viewer>, clients: Weak<broadcast::Sender<Arc<Seen>>>) {
+async fn read(topic: Arc<dyn Viewer>, clients: Weak<Sender>) {
     let mut reader = topic.tail();
     loop {
         let event = tokio::time::timeout(HEARTBEAT, reader.next()).await;
@@ -142,7 +144,7 @@ struct Watching {
     filter: Filter,
     words: Words,
     stop: CancellationToken,
-    _keep: Arc<broadcast::Sender<Arc<Seen>>>,
+    _keep: Arc<Sender>,
 }
 
 impl Watching {

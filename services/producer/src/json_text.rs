@@ -37,7 +37,7 @@ pub(crate) fn flaw(json: &str, max_depth: usize) -> Option<Flaw> {
 
 /// Passes over a string whose opening quote is before `at`; answers the place after its closing quote.
 fn string_flaw(bytes: &[u8], mut at: usize) -> Result<usize, Flaw> {
-    while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) {
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
         at += found;
         if bytes[at] == b'"' {
             return Ok(at + 1);

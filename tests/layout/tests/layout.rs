@@ -14,9 +14,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("consumer", SHARED),
     ("gateway", SHARED),
     ("generator", SHARED),
-    ("standalone", &[
-        "record", "resilience", "process", "topic", "store", "producer", "consumer", "gateway", "generator",
-    ]),
+    (
+        "standalone",
+        &[
+            "record",
+            "resilience",
+            "process",
+            "topic",
+            "store",
+            "producer",
+            "consumer",
+            "gateway",
+            "generator",
+        ],
+    ),
     ("layout-tests", &[]),
     ("browser-tests", &[]),
 ];
@@ -60,7 +71,8 @@ fn crates_use_only_what_the_architecture_allows() {
 fn only_topic_and_store_talk_to_a_database() {
     for package in workspace().packages {
         let databases = package.dependencies.iter().filter(|of| {
-            of.kind != DependencyKind::Development && ["rusqlite", "sqlx", "tokio-postgres"].contains(&of.name.as_str())
+            of.kind != DependencyKind::Development
+                && ["rusqlite", "sqlx", "tokio-postgres"].contains(&of.name.as_str())
         });
         let owner = ["topic", "store"].contains(&package.name.as_str());
         assert!(owner || databases.count() == 0, "{} talks to a database", package.name);

@@ -25,12 +25,21 @@ const SCHEMA: &str = "
         appended_ms INTEGER NOT NULL,
         records     BLOB NOT NULL,
         PRIMARY KEY (partition, base_offset)
-    ) TUNE_TABLE;
+    );
 ";
 
-fn tune(name: &str, default: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| default.into())
-}
+/// Measured with records of 200 bytes, appended alone and by the 500: pages of 8 KiB and a table in the order of
+/// appends were the fastest for both; smaller pages cost time for large batches, larger ones write more for small ones.
+const PRAGMAS: &str = "
+    PRAGMA page_size = 8192;
+    PRAGMA auto_vacuum = INCREMENTAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA fullfsync = ON;
+    PRAGMA checkpoint_fullfsync = ON;
+    PRAGMA cache_size = -16384;
+    PRAGMA wal_autocheckpoint = 2000;
+    PRAGMA journal_size_limit = 67108864;
+";
 
 /// Offsets that a partition holds: from `log_start` up to, without, `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +75,7 @@ pub(super) struct Trimmed {
 
 /// The connection that writes; there is one.
 pub(super) struct Database {
-    pub(super) connection: Connection,
+    connection: Connection,
 }
 
 /// What a database holds when it is opened.
@@ -164,7 +173,10 @@ impl Database {
         let page = pragma("page_size")?.max(1);
         let excess = pragma("freelist_count")?.saturating_sub(spare_bytes / page).min(most_bytes / page);
         if excess > 0 {
-            self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({excess})"))?;
+            let mut vacuum = self.connection.prepare(&format!("PRAGMA incremental_vacuum({excess})"))?;
+            let mut pages = vacuum.query([])?;
+            // Each step frees a page; the transaction ends with the last one.
+            while pages.next()?.is_some() {}
         }
         Ok(())
     }
@@ -173,6 +185,12 @@ impl Database {
     pub(super) fn probe(&mut self, bytes: u32) -> rusqlite::Result<()> {
         self.connection.execute("INSERT INTO probe VALUES (zeroblob(?))", [bytes])?;
         self.connection.execute("DELETE FROM probe", []).map(|_| ())
+    }
+
+    /// Makes the disk look full, or not full any more.
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, pages: u32) {
+        self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
     }
 
     /// Moves all of the write-ahead log into the database file.
@@ -186,20 +204,11 @@ fn stored_bytes(batch: &Batch) -> i64 {
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(&format!(
-        "PRAGMA page_size = {};
-         PRAGMA auto_vacuum = {};
-         PRAGMA cache_size = -{};
-         PRAGMA fullfsync = ON;
-         PRAGMA checkpoint_fullfsync = ON;",
-        tune("T_PAGE", "16384"),
-        tune("T_VACUUM", "INCREMENTAL"),
-        tune("T_CACHE", "16384"),
-    ))?;
-    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-    connection.execute_batch(&format!("PRAGMA synchronous = {};", tune("T_SYNC", "FULL")))?;
-    connection
-        .query_row(&format!("PRAGMA wal_autocheckpoint = {}", tune("T_CKPT", "1000")), [], |_| Ok(()))?;
+    connection.execute_batch(PRAGMAS)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        tracing::warn!(mode, "the file system does not allow a write-ahead log; appends are slower");
+    }
     Ok(())
 }
 
@@ -209,7 +218,7 @@ fn create(connection: &Connection, path: &Path, now_ms: i64) -> Result<(), OpenE
     match (pragma("application_id")?, pragma("user_version")?) {
         (APPLICATION_ID, SCHEMA_VERSION) => Ok(()),
         (0, 0) if tables == 0 => {
-            connection.execute_batch(&SCHEMA.replace("TUNE_TABLE", &tune("T_TABLE", "WITHOUT ROWID")))?;
+            connection.execute_batch(SCHEMA)?;
             connection.pragma_update(None, "application_id", APPLICATION_ID)?;
             connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             let topic = uuid::Uuid::now_v7();
@@ -236,4 +245,73 @@ fn contents(connection: &Connection) -> Result<Contents, OpenError> {
     let bytes = rows.iter().map(|(_, bytes)| u64::try_from(*bytes).unwrap_or(0)).sum();
     let extents = rows.into_iter().map(|(extent, _)| extent).collect();
     Ok(Contents { topic: TopicId(topic), extents, bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(dir: &tempfile::TempDir) -> Database {
+        Database::open(&dir.path().join("topic.db"), 2, 0).unwrap().0
+    }
+
+    fn pragma(database: &Database, name: &str) -> String {
+        let value = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
+        format!("{:?}", database.connection.pragma_query_value(None, name, value).unwrap())
+    }
+
+    fn append(database: &mut Database, base_offset: i64, bytes: usize) {
+        let batch = Batch { partition: 1, base_offset, count: 10, blob: Bytes::from(vec![7; bytes]) };
+        database.append(&[batch], 5).unwrap();
+    }
+
+    /// No test can cut the power: this one says that the pragmas that protect from it are in force.
+    #[test]
+    fn an_append_waits_for_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let database = open(&dir);
+            assert_eq!(pragma(&database, "journal_mode"), r#"Text("wal")"#);
+            assert_eq!(pragma(&database, "synchronous"), "Integer(2)");
+            assert_eq!(pragma(&database, "fullfsync"), "Integer(1)");
+            assert_eq!(pragma(&database, "auto_vacuum"), "Integer(2)");
+            assert_eq!(pragma(&database, "page_size"), "Integer(8192)");
+        }
+    }
+
+    #[test]
+    fn a_large_trim_goes_in_steps() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut database = open(&dir);
+        (0..5).for_each(|n| append(&mut database, n * 10, 1000));
+        let step = database.trim(1, 45, 1500).unwrap();
+        assert_eq!(step, Trimmed { log_start: 20, freed_bytes: 2000, more: true });
+        let step = database.trim(1, 45, 1500).unwrap();
+        assert_eq!(step, Trimmed { log_start: 40, freed_bytes: 2000, more: false });
+        let step = database.trim(1, 45, 1500).unwrap();
+        assert_eq!(step, Trimmed { log_start: 40, freed_bytes: 0, more: false });
+        drop(database);
+        let (_, contents) = Database::open(&dir.path().join("topic.db"), 2, 0).unwrap();
+        assert_eq!(contents.bytes, 1000);
+        assert_eq!(contents.extents[1], Extent { log_start: 40, end: 50 });
+    }
+
+    #[test]
+    fn free_space_beyond_the_spare_goes_back_to_the_file_system() {
+        let dir = tempfile::tempdir().unwrap();
+        let size = || std::fs::metadata(dir.path().join("topic.db")).unwrap().len();
+        let mut database = open(&dir);
+        (0..10).for_each(|n| append(&mut database, n * 10, 1 << 20));
+        database.trim(1, 100, u64::MAX).unwrap();
+        database.checkpoint().unwrap();
+        assert!(size() > 10 << 20);
+        database.shrink(4 << 20, 2 << 20).unwrap();
+        database.checkpoint().unwrap();
+        assert!((7 << 20..9 << 20).contains(&size()), "one step: {}", size());
+        for _ in 0..9 {
+            database.shrink(4 << 20, 2 << 20).unwrap();
+        }
+        database.checkpoint().unwrap();
+        assert!((4 << 20..5 << 20).contains(&size()), "the spare stays: {}", size());
+    }
 }

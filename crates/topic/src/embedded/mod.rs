@@ -19,6 +19,8 @@ mod queue;
 mod reader;
 mod recent;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod writer;
 

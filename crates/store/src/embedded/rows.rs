@@ -1,0 +1,81 @@
+//! Events as rows.
+
+use super::failure::Failure;
+use record::{Level, LogRecord, OrganizationId, Timestamp, Uuid};
+use rusqlite::{CachedStatement, Connection, Result, Row, params, types::Type};
+use serde_json::value::RawValue;
+
+/// Columns of an event, in the order that [`record`] reads them.
+macro_rules! columns {
+    () => {
+        "timestamp, level, service, message, id, trace_id, span_id, attributes"
+    };
+}
+pub(super) use columns;
+
+/// The prepared insertion of a row.
+pub(super) struct Insert<'a>(CachedStatement<'a>);
+
+impl<'a> Insert<'a> {
+    pub(super) fn prepare(connection: &'a Connection) -> Result<Insert<'a>> {
+        let statement = connection.prepare_cached(concat!(
+            "INSERT INTO logs (organization, ",
+            columns!(),
+            ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        ))?;
+        Ok(Insert(statement))
+    }
+
+    /// Inserts one event.
+    pub(super) fn row(&mut self, organization: i64, record: &LogRecord) -> Result<(), Failure> {
+        check(record)?;
+        self.0.execute(params![
+            organization,
+            record.timestamp.as_nanos(),
+            record.level.number(),
+            record.service,
+            record.message,
+            record.id.as_bytes(),
+            record.trace_id,
+            record.span_id,
+            record.attributes.as_deref().map(RawValue::get),
+        ])?;
+        Ok(())
+    }
+}
+
+/// SQLite would keep U+0000, but PostgreSQL does not (its text is UTF-8 without it): a record is broken in both stores
+/// or in none.
+fn check(record: &LogRecord) -> Result<(), Failure> {
+    let texts = [
+        ("service", Some(&record.service)),
+        ("message", Some(&record.message)),
+        ("traceId", record.trace_id.as_ref()),
+        ("spanId", record.span_id.as_ref()),
+    ];
+    let has_nul = |text: &String| memchr::memchr(0, text.as_bytes()).is_some();
+    match texts.into_iter().find(|(_, text)| text.is_some_and(has_nul)) {
+        Some((name, _)) => Err(Failure::Refused(format!("{name} contains U+0000, which text cannot hold"))),
+        None => Ok(()),
+    }
+}
+
+/// Reads an event whose columns begin at `first`.
+pub(super) fn record(row: &Row<'_>, first: usize, organization: &OrganizationId) -> Result<LogRecord> {
+    let damaged = |column: usize| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, "out of range".into())
+    };
+    let attributes: Option<String> = row.get(first + 7)?;
+    let attributes = attributes.map(RawValue::from_string).transpose();
+    Ok(LogRecord {
+        timestamp: Timestamp::from_nanos(row.get(first)?).ok_or_else(|| damaged(first))?,
+        level: Level::from_number(row.get(first + 1)?).ok_or_else(|| damaged(first + 1))?,
+        service: row.get(first + 2)?,
+        message: row.get(first + 3)?,
+        id: Uuid::from_bytes(row.get(first + 4)?),
+        trace_id: row.get(first + 5)?,
+        span_id: row.get(first + 6)?,
+        attributes: attributes.map_err(|_| damaged(first + 7))?,
+        organization_id: organization.clone(),
+    })
+}
