@@ -72,13 +72,18 @@ pub(crate) struct Pace {
 }
 
 /// After its end a schedule may still send what was due for as long as this.
-const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 impl Pace {
     /// `rate` in events a second, above 0; without `run_for` the schedule has no end.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates; both are positive")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates; both are positive"
+    )]
     pub(crate) fn new(rate: f64, burst: Option<Burst>, linger: Duration, run_for: Option<Duration>) -> Pace {
-        let end = run_for.map(|run_for| ((rate * run_for.as_secs_f64() - 1e-6).ceil().max(0.0) as u64, run_for));
+        let end =
+            run_for.map(|run_for| ((rate * run_for.as_secs_f64() - 1e-6).ceil().max(0.0) as u64, run_for));
         Pace { rate, burst, linger, end, issued: 0, shift: Duration::ZERO }
     }
 
@@ -105,9 +110,10 @@ impl Pace {
         due
     }
 
-    /// Moves the schedule so that the next event is not due before `now`: its input was not there in time.
-    pub(crate) fn not_before(&mut self, now: Duration) {
-        self.shift += now.saturating_sub(self.time_of(self.issued));
+    /// Moves the schedule by the time that its input kept it waiting: asked for at `asked`, there at `came`. Only what
+    /// passed after the next event was due counts.
+    pub(crate) fn input_came(&mut self, asked: Duration, came: Duration) {
+        self.shift += came.saturating_sub(asked.max(self.time_of(self.issued)));
     }
 
     /// Events that are due at `now` and were not sent.
@@ -129,7 +135,11 @@ impl Pace {
         Duration::try_from_secs_f64(real).unwrap_or(Duration::MAX / 4) + self.shift
     }
 
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates; never negative")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates; never negative"
+    )]
     fn due_by(&self, now: Duration) -> u64 {
         let Some(real) = now.checked_sub(self.shift) else { return 0 };
         let steady = self.burst.map_or(real.as_secs_f64(), |burst| burst.steady(real.as_secs_f64()));
@@ -181,10 +191,13 @@ mod tests {
     fn late_input_moves_the_schedule_instead_of_making_a_debt() {
         let mut pace = Pace::new(100.0, None, Duration::ZERO, None);
         pace.issue(1);
-        pace.not_before(5_000 * MS);
+        pace.input_came(5 * MS, 5_000 * MS);
         assert_eq!(pace.step(5_000 * MS, 50), Step::Send(1));
         assert_eq!(pace.issue(1), 5_000 * MS);
         assert_eq!(pace.step(5_000 * MS, 50), Step::Wait(5_010 * MS));
+        // A server that was slow is a debt: asked late, but the input was there at once.
+        pace.input_came(6_000 * MS, 6_000 * MS);
+        assert_eq!(pace.step(6_000 * MS, 50), Step::Send(50));
     }
 
     #[test]
@@ -199,15 +212,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_run_sends_exactly_rate_times_duration_and_nothing_early(
-            rate in 1.0..5_000.0_f64,
+            rate in 1..5_000_u32,
             seconds in 1..20_u64,
             linger in 0..200_u32,
             factor in proptest::option::of(1.0..20.0_f64),
             delays in proptest::collection::vec(0..300_u32, 1..20),
         ) {
             let burst = factor.map(|factor| Burst { factor, period: Duration::from_secs(3) });
-            let rate = rate.round();
-            let mut pace = Pace::new(rate, burst, linger * MS, Some(Duration::from_secs(seconds)));
+            let mut pace = Pace::new(f64::from(rate), burst, linger * MS, Some(Duration::from_secs(seconds)));
             let (mut now, mut sent, mut turns) = (Duration::ZERO, 0_u64, delays.iter().cycle());
             loop {
                 match pace.step(now, 500) {
@@ -222,7 +234,7 @@ mod tests {
                     }
                 }
             }
-            prop_assert_eq!(sent, rate as u64 * seconds - pace.behind(now));
+            prop_assert_eq!(sent, u64::from(rate) * seconds - pace.behind(now));
         }
 
         #[test]

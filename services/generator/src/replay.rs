@@ -50,7 +50,9 @@ impl Input {
     fn service(&self) -> String {
         let stem = match self {
             Input::Stdin => None,
-            Input::File(path) => path.file_stem().map(|stem| stem.to_string_lossy().replace(char::is_control, "?")),
+            Input::File(path) => {
+                path.file_stem().map(|stem| stem.to_string_lossy().replace(char::is_control, "?"))
+            }
         };
         let stem = stem.filter(|stem| !stem.trim().is_empty()).unwrap_or_else(|| "stdin".to_owned());
         stem[..stem.floor_char_boundary(record::limits::SERVICE_BYTES)].to_owned()
@@ -63,6 +65,15 @@ impl Input {
                 io::stdin().as_fd().try_clone_to_owned().map(File::from)
             }
             Input::File(path) => File::open(path),
+        }
+    }
+}
+
+impl std::fmt::Display for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Input::Stdin => f.write_str("standard input"),
+            Input::File(path) => path.display().fmt(f),
         }
     }
 }
@@ -128,7 +139,8 @@ fn open(input: &Input) -> io::Result<(File, Option<u64>)> {
 /// Reads to the end. Of a regular file every batch but the last is full; from a pipe lines go on as they come.
 fn read(mut file: File, regular: bool, plan: ReplayPlan, chunks: &mpsc::Sender<io::Result<Chunk>>) {
     let default_service = plan.input.service();
-    let encoder = Encoder::new(plan.service, default_service, plan.organisation, Ids::new(Rng::from_entropy()));
+    let encoder =
+        Encoder::new(plan.service, default_service, plan.organisation, Ids::new(Rng::from_entropy()));
     let mut state = State {
         encoder,
         batch: Batch::default(),

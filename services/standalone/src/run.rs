@@ -24,6 +24,8 @@ use topic::{Reader, Writer};
 const GIB: u64 = 1 << 30;
 /// Events a second of the demonstration that a newcomer sees.
 const GENTLE: u32 = 20;
+/// Organisations that share the other half of it.
+const OTHERS: usize = 12;
 /// How long the end may take until what was accepted is stored.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How often stored records are deleted from the topic.
@@ -78,13 +80,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     greeting::print(address, &token, &data.path, demo);
     let demos = demonstrate(demo, address, &keys, &stop);
 
-    let readiness_at_stop = readiness.clone();
-    let stopping = stop.clone();
-    let told = tokio::spawn(async move {
-        stopping.cancelled().await;
-        readiness_at_stop.drain();
-        println!("stopping: accepting no more, storing what is accepted (again Ctrl-C: at once)");
-    });
+    let told = tokio::spawn(say_stopping(stop.clone(), readiness));
     let broken = tokio::select! {
         drained = server.serve(app, stop.clone()) => {
             tracing::debug!(?drained, "server stopped");
@@ -108,6 +104,12 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     store.close().await;
     println!("stopped after {:.1?}: {report}", started.elapsed());
     Ok(())
+}
+
+async fn say_stopping(stop: CancellationToken, readiness: Readiness) {
+    stop.cancelled().await;
+    readiness.drain();
+    println!("stopping: accepting no more, storing what is accepted (again Ctrl-C: at once)");
 }
 
 fn open_topic(data: &DataDir, args: &RunArgs) -> anyhow::Result<topic::embedded::Topic> {
@@ -168,14 +170,14 @@ async fn trim(
 /// printed, half for others, so that every partition has something to do.
 fn demonstrate(rate: u32, address: SocketAddr, keys: &Keys, stop: &CancellationToken) -> JoinSet<()> {
     let mut demos = JoinSet::new();
-    let rates = [("demo", rate.div_ceil(2)), ("*", rate / 2)];
-    for (organisation, rate) in rates.into_iter().filter(|(_, rate)| *rate > 0) {
+    let shares = [("demo", rate.div_ceil(2), None), ("*", rate / 2, Some(OTHERS))];
+    for (organisation, rate, spread) in shares.into_iter().filter(|(_, rate, _)| *rate > 0) {
         let organisation = organisation.parse().expect("both are names of organisations");
         let token = keys.issue(&organisation, gateway::auth::WRITE, Duration::from_secs(366 * 24 * 3600));
         let url = format!("http://{address}");
         let stop = stop.clone();
         demos.spawn(async move {
-            if let Err(error) = generator::demo(url, token, f64::from(rate), stop).await {
+            if let Err(error) = generator::demo(url, token, f64::from(rate), spread, stop).await {
                 tracing::warn!(%error, "the demonstration has ended");
             }
         });

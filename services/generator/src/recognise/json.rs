@@ -27,7 +27,9 @@ pub(crate) struct JsonFields<'a> {
 
 impl PartialEq for JsonFields<'_> {
     fn eq(&self, other: &Self) -> bool {
-        let rest = |fields: &Self| fields.rest.iter().map(|(k, v)| (k.to_string(), v.get().to_owned())).collect::<Vec<_>>();
+        let rest = |fields: &Self| {
+            fields.rest.iter().map(|(k, v)| (k.to_string(), v.get().to_owned())).collect::<Vec<_>>()
+        };
         (&self.message, &self.trace_id, &self.span_id) == (&other.message, &other.trace_id, &other.span_id)
             && rest(self) == rest(other)
     }
@@ -51,7 +53,7 @@ pub(super) fn object(text: &str, now: Timestamp) -> Option<Recognised<'_>> {
             Some(Field::Time) => put(&mut recognised.timestamp, timestamp(value, now)),
             Some(Field::Level) => put(&mut recognised.level, level(value)),
             Some(Field::Message) => put(&mut message, string(value)),
-            Some(Field::Service) => put(&mut recognised.service, string(value).filter(|name| !name.trim().is_empty())),
+            Some(Field::Service) => put(&mut recognised.service, string(value).filter(|name| is_name(name))),
             Some(Field::Trace) => put(&mut fields.trace_id, string(value).filter(|id| is_trace(id))),
             Some(Field::Span) => put(&mut fields.span_id, string(value).filter(|id| is_trace(id))),
             None => false,
@@ -63,7 +65,9 @@ pub(super) fn object(text: &str, now: Timestamp) -> Option<Recognised<'_>> {
             fields.rest.push((key, value));
         }
     }
-    let fits = |text: &Cow<'_, str>| !text.trim().is_empty() && !text.contains('\0') && text.len() <= record::limits::MESSAGE_BYTES;
+    let fits = |text: &Cow<'_, str>| {
+        !text.trim().is_empty() && !text.contains('\0') && text.len() <= record::limits::MESSAGE_BYTES
+    };
     // Without a message of its own, the whole line is the message.
     if let Some(message) = message.filter(fits) {
         fields.message = message;
@@ -86,7 +90,9 @@ enum Field {
 fn canonical(key: &str) -> Option<Field> {
     Some(match key {
         "timestamp" | "@timestamp" | "time" | "ts" | "datetime" => Field::Time,
-        "level" | "severity" | "lvl" | "loglevel" | "levelname" | "log.level" | "severityText" => Field::Level,
+        "level" | "severity" | "lvl" | "loglevel" | "levelname" | "log.level" | "severityText" => {
+            Field::Level
+        }
         "message" | "msg" | "log" | "body" => Field::Message,
         "service" | "service.name" | "app" | "application" => Field::Service,
         "traceId" | "trace_id" | "trace.id" => Field::Trace,
@@ -106,7 +112,11 @@ fn put<T>(place: &mut Option<T>, value: Option<T>) -> bool {
 
 fn string(value: &RawValue) -> Option<Cow<'_, str>> {
     let text = value.get().strip_prefix('"')?.strip_suffix('"')?;
-    if text.contains('\\') { serde_json::from_str(value.get()).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(text)) }
+    if text.contains('\\') {
+        serde_json::from_str(value.get()).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(text))
+    }
 }
 
 fn timestamp(value: &RawValue, now: Timestamp) -> Option<Timestamp> {
@@ -132,8 +142,14 @@ fn level(value: &RawValue) -> Option<Level> {
     }
 }
 
+fn is_name(text: &str) -> bool {
+    !text.trim().is_empty() && !text.contains(char::is_control)
+}
+
 fn is_trace(id: &str) -> bool {
-    !id.is_empty() && id.len() <= record::limits::TRACE_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic())
+    !id.is_empty()
+        && id.len() <= record::limits::TRACE_BYTES
+        && id.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Whether the gateway takes the value as it is. The scanner that found its end checked less than a reader does.
@@ -242,11 +258,11 @@ mod tests {
 
     #[test]
     fn a_field_that_is_not_what_its_name_says_stays_an_attribute() {
-        let recognised = read(r#"{"time":"noon","level":"loud","message":"m","msg":"second","service":7}"#).unwrap();
+        let recognised =
+            read(r#"{"time":"noon","level":"loud","message":"m","msg":"second","service":7}"#).unwrap();
         assert_eq!((recognised.timestamp, recognised.level, recognised.service), (None, None, None));
         let fields = recognised.json.unwrap();
-        let expected =
-            [("time", "\"noon\""), ("level", "\"loud\""), ("msg", "\"second\""), ("service", "7")];
+        let expected = [("time", "\"noon\""), ("level", "\"loud\""), ("msg", "\"second\""), ("service", "7")];
         assert_eq!((fields.message.as_ref(), rest(&fields)), ("m", expected.to_vec()));
     }
 

@@ -79,7 +79,7 @@ pub(super) fn of_http_status(status: u32) -> Level {
 
 /// The level of a number as Bunyan and Pino write it: 10 is TRACE, 60 is FATAL.
 pub(super) fn of_bunyan_number(number: u64) -> Option<Level> {
-    (number >= 10 && number <= 60 && number % 10 == 0)
+    ((10..=60).contains(&number) && number.is_multiple_of(10))
         .then(|| u8::try_from(number / 10 - 1).ok().and_then(Level::from_number))
         .flatten()
 }

@@ -27,14 +27,17 @@ pub(crate) fn recognise(line: &str, now: Timestamp) -> Recognised<'_> {
         _ => None,
     };
     // A line of a stack trace is indented, and a date within it is not its time.
-    let known = known.or_else(|| (!indented).then(|| behind_words(text).or_else(|| access_log(text))).flatten());
+    let known =
+        known.or_else(|| (!indented).then(|| behind_words(text).or_else(|| access_log(text))).flatten());
     known.unwrap_or_else(|| Recognised { level: level::first_word(text), ..Recognised::default() })
 }
 
 /// A line with its time at `start`, and its level in the words after or before it.
 fn timed(text: &str, start: usize, (timestamp, taken): (Timestamp, usize)) -> Option<Recognised<'_>> {
     let rest = text.get(start + taken..)?;
-    if start == 0 && let Some((host, program, level)) = syslog::with_process_id(rest) {
+    if start == 0
+        && let Some((host, program, level)) = syslog::with_process_id(rest)
+    {
         let service = Some(Cow::Borrowed(program));
         return Some(Recognised { timestamp: Some(timestamp), level, service, host: Some(host), json: None });
     }
@@ -82,7 +85,10 @@ fn behind_words(text: &str) -> Option<Recognised<'_>> {
             b'=' | b'"' => at == 1 || is_time_key(&text[..at]),
             _ => false,
         };
-        if here.is_ascii_digit() && begins && let Some(found) = time::iso(&bytes[at..]) {
+        if here.is_ascii_digit()
+            && begins
+            && let Some(found) = time::iso(&bytes[at..])
+        {
             let mut recognised = timed(text, at, found)?;
             recognised.service = file_name_of_service(text).map(Cow::Borrowed);
             return Some(recognised);
@@ -103,17 +109,22 @@ fn is_time_key(before: &str) -> bool {
 fn file_name_of_service(text: &str) -> Option<&str> {
     let word = text.split(' ').next()?;
     let (name, _) = word.split_once(".log")?;
-    let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let valid =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     valid.then_some(name)
 }
 
 /// `host ident user [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 2326 …`
 fn access_log(text: &str) -> Option<Recognised<'_>> {
     let head = &text.as_bytes()[..text.len().min(ACCESS_BYTES)];
-    let (start, (timestamp, taken)) = memchr::memchr_iter(b'[', head)
-        .find_map(|at| Some((at + 1, time::access(&head[at + 1..])?)))?;
+    let (start, (timestamp, taken)) =
+        memchr::memchr_iter(b'[', head).find_map(|at| Some((at + 1, time::access(&head[at + 1..])?)))?;
     let level = http_status(text.get(start + taken..)?).map(level::of_http_status);
-    Some(Recognised { timestamp: Some(timestamp), level: level.or(Some(Level::Info)), ..Recognised::default() })
+    Some(Recognised {
+        timestamp: Some(timestamp),
+        level: level.or(Some(Level::Info)),
+        ..Recognised::default()
+    })
 }
 
 /// The status after the quoted request line.

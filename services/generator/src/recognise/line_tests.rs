@@ -46,12 +46,20 @@ fn a_time_behind_a_few_words_is_found() {
             Some("nova-api"),
         ),
         ("ERROR 2026-01-31 12:00:00 x", "2026-01-31T12:00:00Z", Some(Level::Error), None),
-        ("time=\"2026-01-31T12:00:00Z\" level=warning msg=\"x\"", "2026-01-31T12:00:00Z", Some(Level::Warn), None),
+        (
+            "time=\"2026-01-31T12:00:00Z\" level=warning msg=\"x\"",
+            "2026-01-31T12:00:00Z",
+            Some(Level::Warn),
+            None,
+        ),
         ("level=error ts=2026-01-31T12:00:00Z x", "2026-01-31T12:00:00Z", Some(Level::Error), None),
         ("web-1  | 2026-01-31T12:00:00Z DEBUG x", "2026-01-31T12:00:00Z", Some(Level::Debug), None),
     ]);
-    for line in ["a trace of what happened at 2026-01-31 12:00:00", "token expires=2026-01-31T12:00:00Z", "\tat 2026-01-31 12:00:00"]
-    {
+    for line in [
+        "a trace of what happened at 2026-01-31 12:00:00",
+        "token expires=2026-01-31T12:00:00Z",
+        "\tat 2026-01-31 12:00:00",
+    ] {
         assert_eq!(read(line).timestamp, None, "{line}");
     }
 }
@@ -61,7 +69,12 @@ fn syslog_with_and_without_priority() {
     check(&[
         ("Jun 14 15:16:01 combo sshd(pam_unix)[19939]: failure", "2026-06-14T15:16:01Z", None, Some("sshd")),
         ("Jul  4 04:04:19 combo cups: cupsd shutdown succeeded", "2026-07-04T04:04:19Z", None, Some("cups")),
-        ("Dec 10 06:55:46 LabSZ sshd[24200]: error: x", "2025-12-10T06:55:46Z", Some(Level::Error), Some("sshd")),
+        (
+            "Dec 10 06:55:46 LabSZ sshd[24200]: error: x",
+            "2025-12-10T06:55:46Z",
+            Some(Level::Error),
+            Some("sshd"),
+        ),
         ("Jul 16 01:00:00 tokyo cron[1]: ahead of UTC", "2026-07-16T01:00:00Z", None, Some("cron")),
         ("Feb 29 01:00:00 host (systemd)[1]: x", "2024-02-29T01:00:00Z", None, Some("systemd")),
         ("Jun 14 15:16:01 combo last message repeated 3 times", "2026-06-14T15:16:01Z", None, None),
@@ -72,12 +85,7 @@ fn syslog_with_and_without_priority() {
             Some(Level::Info),
             Some("evntslog"),
         ),
-        (
-            "2026-01-31T12:00:00.1+01:00 web1 nginx[7]: x",
-            "2026-01-31T11:00:00.1Z",
-            None,
-            Some("nginx"),
-        ),
+        ("2026-01-31T12:00:00.1+01:00 web1 nginx[7]: x", "2026-01-31T11:00:00.1Z", None, Some("nginx")),
     ]);
     assert_eq!(read("Jun 14 15:16:01 combo sshd[1]: x").host, Some("combo"));
     let nil = read("<11>1 - - - - - - x");
@@ -86,7 +94,11 @@ fn syslog_with_and_without_priority() {
 
 #[test]
 fn apache_s_error_and_access_logs() {
-    let access = |status: &str| format!("10.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] \"GET /a\\\"b HTTP/1.0\" {status} 23 \"-\" \"x\"");
+    let access = |status: &str| {
+        format!(
+            "10.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] \"GET /a\\\"b HTTP/1.0\" {status} 23 \"-\" \"x\""
+        )
+    };
     let (ok, missing, broken) = (access("200"), access("404"), access("503"));
     let at = "2000-10-10T20:55:36Z";
     check(&[
@@ -113,7 +125,12 @@ fn compact_forms() {
         ("I0613 12:34:56.789012    1 main.go:12] x", "2026-06-13T12:34:56.789012Z", Some(Level::Info), None),
         ("1769860800.25 ERROR x", "2026-01-31T12:00:00.25Z", Some(Level::Error), None),
         ("1769860800250 x", "2026-01-31T12:00:00.25Z", None, None),
-        ("{\"ts\":1769860800,\"level\":\"error\",\"msg\":\"x\"}", "2026-01-31T12:00:00Z", Some(Level::Error), None),
+        (
+            "{\"ts\":1769860800,\"level\":\"error\",\"msg\":\"x\"}",
+            "2026-01-31T12:00:00Z",
+            Some(Level::Error),
+            None,
+        ),
     ]);
 }
 
@@ -142,12 +159,52 @@ fn what_is_no_time_is_none() {
 /// Pieces of known forms, so that random lines come close to them.
 fn nearly_a_line() -> impl Strategy<Value = String> {
     let pieces = [
-        "2026-01-31", "T", " ", "12:00:00", ",978", ".5", "+01:00", "-0800", "Z", "Jun 14", "Feb 29", "15:16:01",
-        "host", "sshd[1]:", "(x)", "<34>", "1 ", "-", "[", "]", "Sun Dec 04 ", "2005", "[error]", "10/Oct/2000:",
-        "\"", "\\", "GET /", "200", "081109", "203615", "INFO", "level=", "{", "}", "\"ts\":", "1769860800", "é",
-        "\u{1F980}", "\t", "=", ":", "trace", "999999999999",
+        "2026-01-31",
+        "T",
+        " ",
+        "12:00:00",
+        ",978",
+        ".5",
+        "+01:00",
+        "-0800",
+        "Z",
+        "Jun 14",
+        "Feb 29",
+        "15:16:01",
+        "host",
+        "sshd[1]:",
+        "(x)",
+        "<34>",
+        "1 ",
+        "-",
+        "[",
+        "]",
+        "Sun Dec 04 ",
+        "2005",
+        "[error]",
+        "10/Oct/2000:",
+        "\"",
+        "\\",
+        "GET /",
+        "200",
+        "081109",
+        "203615",
+        "INFO",
+        "level=",
+        "{",
+        "}",
+        "\"ts\":",
+        "1769860800",
+        "é",
+        "\u{1F980}",
+        "\t",
+        "=",
+        ":",
+        "trace",
+        "999999999999",
     ];
-    proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..12).prop_map(|pieces| pieces.concat())
+    proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..12)
+        .prop_map(|pieces| pieces.concat())
 }
 
 proptest! {

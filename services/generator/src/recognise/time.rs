@@ -20,11 +20,6 @@ impl<'a> Cursor<'a> {
         self.bytes.get(self.at).copied()
     }
 
-    /// Bytes read so far.
-    pub(super) fn at(&self) -> usize {
-        self.at
-    }
-
     /// Passes over `byte` if it is next.
     pub(super) fn eat(&mut self, byte: u8) -> Option<()> {
         (self.peek() == Some(byte)).then(|| self.at += 1)

@@ -39,7 +39,10 @@ fn the_whole_line_is_the_message() {
 fn a_json_line_is_taken_apart() {
     let line = br#"{"ts":1769860800,"level":"warn","msg":"slow","service":"shop","trace_id":"t1","n":12.50}"#;
     let event = &events(None, &[line])[0];
-    assert_eq!((&event["message"], &event["service"], &event["traceId"]), (&json!("slow"), &json!("shop"), &json!("t1")));
+    assert_eq!(
+        (&event["message"], &event["service"], &event["traceId"]),
+        (&json!("slow"), &json!("shop"), &json!("t1"))
+    );
     assert_eq!(event["attributes"], json!({"n": 12.5}));
     let no_message = br#"{"ts":1769860800,"level":"warn","n":1}"#;
     assert_eq!(events(None, &[no_message])[0]["message"], std::str::from_utf8(no_message).unwrap());
@@ -64,15 +67,21 @@ fn empty_lines_are_no_events() {
 #[test]
 fn long_lines_are_cut_and_say_so() {
     let mut encoder = encoder(None);
-    for (text, dropped) in [("x".repeat(300_000), 0), ("é".repeat(200_000), 77), ("\u{1}".repeat(250_000), 0)] {
+    for (text, dropped) in [("x".repeat(300_000), 0), ("é".repeat(200_000), 77), ("\u{1}".repeat(250_000), 0)]
+    {
         let mut batch = Batch::default();
         let line = Line { bytes: text.as_bytes(), dropped };
         assert_eq!(encoder.push(&mut batch, &line, NOW_MILLIS), Encoded::Truncated);
         assert!(batch.bytes() <= limits::EVENT_BYTES, "{} bytes", batch.bytes());
         let event: Value = serde_json::from_slice(batch.body()).unwrap();
         let message = event["message"].as_str().unwrap();
-        assert!(text.starts_with(message) && message.len() <= limits::MESSAGE_BYTES && message.len() >= 99_000);
-        assert_eq!(event["attributes"], json!({"truncated": true, "originalBytes": text.len() as u64 + dropped}));
+        assert!(
+            text.starts_with(message) && message.len() <= limits::MESSAGE_BYTES && message.len() >= 99_000
+        );
+        assert_eq!(
+            event["attributes"],
+            json!({"truncated": true, "originalBytes": text.len() as u64 + dropped})
+        );
     }
 }
 

@@ -27,7 +27,11 @@ pub(super) const COMMON: &[Message] = &[
     message(Warn, "retrying call to {ip}:{port}, attempt {n}", "\"peer\":\"{ip}\""),
     message(Warn, "connection pool is nearly exhausted: {n} of 100 in use", ""),
     message(Error, "connection to database at {ip}:5432 refused", "\"peer\":\"{ip}\",\"durationMs\":{ms}"),
-    message(Error, "deadline exceeded after {ms} ms calling {ip}:{port}", "\"peer\":\"{ip}\",\"durationMs\":{ms}"),
+    message(
+        Error,
+        "deadline exceeded after {ms} ms calling {ip}:{port}",
+        "\"peer\":\"{ip}\",\"durationMs\":{ms}",
+    ),
     message(
         Error,
         "unhandled exception while serving {path}\\njava.lang.IllegalStateException: stale version {big}\\n\
@@ -52,7 +56,11 @@ pub(super) const SERVICES: &[Service] = &[
                 "{ip} \\\"GET {path} HTTP/1.1\\\" 200 {big}",
                 "\"status\":200,\"bytes\":{big},\"durationMs\":{ms}",
             ),
-            message(Info, "{ip} \\\"POST /api/cart HTTP/1.1\\\" 201 {n}", "\"status\":201,\"durationMs\":{ms}"),
+            message(
+                Info,
+                "{ip} \\\"POST /api/cart HTTP/1.1\\\" 201 {n}",
+                "\"status\":201,\"durationMs\":{ms}",
+            ),
             message(Info, "{ip} \\\"GET {path} HTTP/1.1\\\" 304 0", "\"status\":304,\"durationMs\":{ms}"),
             message(Warn, "{ip} \\\"GET {path} HTTP/1.1\\\" 404 153", "\"status\":404,\"durationMs\":{ms}"),
             message(Error, "{ip} \\\"GET {path} HTTP/1.1\\\" 502 559", "\"status\":502,\"durationMs\":{ms}"),
@@ -83,7 +91,11 @@ pub(super) const SERVICES: &[Service] = &[
             ),
             message(Info, "refund of {money} EUR booked for order {hex8}", "\"orderId\":\"{hex8}\""),
             message(Warn, "payment {hex16} declined: insufficient funds", "\"paymentId\":\"{hex16}\""),
-            message(Error, "acquirer answered 503 for payment {hex16} after {ms} ms", "\"paymentId\":\"{hex16}\""),
+            message(
+                Error,
+                "acquirer answered 503 for payment {hex16} after {ms} ms",
+                "\"paymentId\":\"{hex16}\"",
+            ),
         ],
     },
     Service {
@@ -103,7 +115,11 @@ pub(super) const SERVICES: &[Service] = &[
         name: "auth",
         weight: 3,
         messages: &[
-            message(Info, "user u-{big} logged in from {ip}", "\"userId\":\"u-{big}\",\"method\":\"password\""),
+            message(
+                Info,
+                "user u-{big} logged in from {ip}",
+                "\"userId\":\"u-{big}\",\"method\":\"password\"",
+            ),
             message(Info, "token refreshed for user u-{big}", "\"userId\":\"u-{big}\""),
             message(Warn, "failed password for user u-{big} from {ip} port {port}", "\"userId\":\"u-{big}\""),
             message(Error, "signing key {hex8} not found", "\"keyId\":\"{hex8}\""),
@@ -113,7 +129,11 @@ pub(super) const SERVICES: &[Service] = &[
         name: "inventory",
         weight: 3,
         messages: &[
-            message(Info, "reserved {n} of sku {hex8} in warehouse {n}", "\"sku\":\"{hex8}\",\"warehouse\":{n}"),
+            message(
+                Info,
+                "reserved {n} of sku {hex8} in warehouse {n}",
+                "\"sku\":\"{hex8}\",\"warehouse\":{n}",
+            ),
             message(Info, "stock of {words} is now {n}", "\"sku\":\"{hex8}\""),
             message(Warn, "stock of {words} is below the threshold: {n} left", "\"sku\":\"{hex8}\""),
         ],

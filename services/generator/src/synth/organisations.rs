@@ -23,8 +23,12 @@ impl Organisations {
 
     /// `org-001` to `org-N`. The share of the k-th is proportional to `1 / k^skew` (Zipf's law): 0 is an even
     /// spread, 1 makes the first as large as the second and the third together and more.
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss,
-        reason = "shares of 2^64 to 53 bits; `as` saturates")]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "shares of 2^64 to 53 bits; `as` saturates"
+    )]
     pub(crate) fn spread(count: usize, skew: f64) -> Organisations {
         let weights: Vec<f64> = (1..=count).map(|rank| (rank as f64).powf(-skew)).collect();
         let total: f64 = weights.iter().sum();

@@ -47,7 +47,8 @@ const QUERIES: &[&str] = &[
     "select sku, price from products where category = any($1)",
 ];
 const PODS: &[&str] = &["5d9f7c-x2k4p", "5d9f7c-8hqzt", "5d9f7c-m7w2r", "7b66c4-q9d5s", "7b66c4-zt6lk"];
-const WORDS: &[&str] = &["laptop", "garden chair", "blue t-shirt", "4k monitor", "coffee beans", "usb-c cable"];
+const WORDS: &[&str] =
+    &["laptop", "garden chair", "blue t-shirt", "4k monitor", "coffee beans", "usb-c cable"];
 
 impl Piece {
     /// The placeholder of that name.
@@ -189,7 +190,8 @@ mod tests {
 
     #[test]
     fn placeholders_become_values_and_the_rest_stays() {
-        let message = Message { level: Level::Warn, text: "took {ms} ms from {ip}:{port}", attributes: "\"n\":{n}" };
+        let message =
+            Message { level: Level::Warn, text: "took {ms} ms from {ip}:{port}", attributes: "\"n\":{n}" };
         let mut body = b"{\"x\":1".to_vec();
         Template::compile(Level::Warn, "shop", &message).write(&mut body, &mut Rng::seeded(4));
         let event: serde_json::Value = serde_json::from_slice(&body).unwrap();

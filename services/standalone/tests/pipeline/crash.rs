@@ -1,8 +1,6 @@
 //! kill -9 in the middle of a replay: every acknowledged event is there afterwards, exactly once.
 
-mod harness;
-
-use harness::{Pipeline, SOON, total};
+use crate::harness::{Pipeline, SOON, total};
 use serde_json::json;
 use std::{
     collections::HashMap,

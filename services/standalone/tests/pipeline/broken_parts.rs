@@ -1,8 +1,6 @@
 //! Broken records and a broken store: what is whole goes on, what is broken is kept.
 
-mod harness;
-
-use harness::{Pipeline, total};
+use crate::harness::{Pipeline, total};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use topic::NewRecord;

@@ -1,8 +1,6 @@
 //! Bad input: each kind gets a clear error, and nothing else is harmed.
 
-mod harness;
-
-use harness::{Pipeline, SOON, token};
+use crate::harness::{Pipeline, SOON, token};
 use serde_json::{Value, json};
 use std::{
     io::{Read, Write},

@@ -1,5 +1,4 @@
 //! Starts the real binary on a directory of its own and talks to it over HTTP.
-#![allow(dead_code)] // Each test uses a part of it.
 
 use serde_json::Value;
 use std::{
@@ -10,22 +9,22 @@ use std::{
 };
 
 /// Longest wait for anything that should happen soon.
-pub const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// A running pipeline; killed when dropped.
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     child: Child,
     stdout: BufReader<ChildStdout>,
     /// Where it listens, `http://127.0.0.1:PORT`.
-    pub url: String,
+    pub(crate) url: String,
     /// For the organisation `demo`.
-    pub token: String,
+    pub(crate) token: String,
     client: reqwest::Client,
 }
 
 impl Pipeline {
     /// Starts one on the directory and waits until it has said where it listens.
-    pub fn start(data_dir: &Path) -> Pipeline {
+    pub(crate) fn start(data_dir: &Path) -> Pipeline {
         let mut child = Command::new(env!("CARGO_BIN_EXE_logpipeline"))
             .args(["--listen", "127.0.0.1:0", "--demo", "0", "--data-dir"])
             .arg(data_dir)
@@ -45,13 +44,13 @@ impl Pipeline {
     }
 
     /// SIGKILL: no goodbye, nothing flushed.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
     }
 
     /// SIGTERM; answers how it ended and what it said from then on.
-    pub fn stop(mut self) -> (ExitStatus, String) {
+    pub(crate) fn stop(mut self) -> (ExitStatus, String) {
         self.signal("TERM");
         let mut said = String::new();
         std::io::Read::read_to_string(&mut self.stdout, &mut said).expect("stdout is text");
@@ -59,35 +58,35 @@ impl Pipeline {
     }
 
     /// Sends a signal by name.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(sent.expect("kill runs").success());
     }
 
     /// Resident memory, KiB.
-    pub fn resident_kib(&self) -> u64 {
+    pub(crate) fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("Linux says so");
         line.split_whitespace().nth(1).expect("a number follows").parse().expect("it is one")
     }
 
     /// A GET with the token, and what it answered.
-    pub async fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         self.get_as(&self.token, path).await
     }
 
     /// A GET with another token.
-    pub async fn get_as(&self, token: &str, path: &str) -> (u16, Value) {
+    pub(crate) async fn get_as(&self, token: &str, path: &str) -> (u16, Value) {
         answer(self.client.get(format!("{}{path}", self.url)).bearer_auth(token)).await
     }
 
     /// A POST of events with the token.
-    pub async fn post(&self, body: impl Into<reqwest::Body>) -> (u16, Value) {
+    pub(crate) async fn post(&self, body: impl Into<reqwest::Body>) -> (u16, Value) {
         self.post_with(&self.token, &[], body).await
     }
 
     /// A POST of events with another token and headers.
-    pub async fn post_with(
+    pub(crate) async fn post_with(
         &self,
         token: &str,
         headers: &[(&str, &str)],
@@ -101,7 +100,7 @@ impl Pipeline {
     }
 
     /// Waits until all that is in the topic is accounted for; answers the ledger then.
-    pub async fn settled(&self) -> Value {
+    pub(crate) async fn settled(&self) -> Value {
         self.until("/api/v1/ledger", |ledger| {
             ledger["partitions"].as_array().is_some_and(|rows| rows.iter().all(|row| row["lag"] == 0))
         })
@@ -109,7 +108,7 @@ impl Pipeline {
     }
 
     /// Asks again and again until the answer is as wanted.
-    pub async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
             let (_, answer) = self.get(path).await;
@@ -122,7 +121,7 @@ impl Pipeline {
     }
 
     /// All events that a search finds, page by page.
-    pub async fn search_all(&self, query: &str) -> Vec<Value> {
+    pub(crate) async fn search_all(&self, query: &str) -> Vec<Value> {
         let mut logs = Vec::new();
         let mut cursor = String::new();
         loop {
@@ -146,7 +145,7 @@ impl Drop for Pipeline {
 }
 
 /// A token from the command line tool.
-pub fn token(data_dir: &Path, organisation: &str, more: &[&str]) -> String {
+pub(crate) fn token(data_dir: &Path, organisation: &str, more: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_logpipeline"))
         .arg("token")
         .arg("--data-dir")
@@ -160,7 +159,7 @@ pub fn token(data_dir: &Path, organisation: &str, more: &[&str]) -> String {
 }
 
 /// The sum of a field over all rows of a ledger.
-pub fn total(ledger: &Value, field: &str) -> i64 {
+pub(crate) fn total(ledger: &Value, field: &str) -> i64 {
     let rows = ledger["partitions"].as_array().expect("the ledger has rows");
     rows.iter().map(|row| row[field].as_i64().expect("a count")).sum()
 }
