@@ -4,8 +4,10 @@ use std::env::{self, VarError};
 use std::io::IsTerminal;
 use std::str::FromStr;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,28 +55,37 @@ pub enum TelemetryError {
 /// Call it once, first thing in `main`.
 pub fn init(filter_env: &str, format: Format) -> Result<(), TelemetryError> {
     let filter = filter(filter_env, env::var(filter_env))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let installed = match format {
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
         Format::Text => {
             let colour = std::io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
-            subscriber.compact().with_ansi(colour).try_init()
+            lines.compact().with_ansi(colour).boxed()
         }
-        Format::Json => subscriber.json().flatten_event(true).with_current_span(true).try_init(),
+        Format::Json => lines.json().flatten_event(true).with_current_span(true).boxed(),
     };
+    let installed = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
     installed.map_err(|_| TelemetryError::AlreadySet)?;
     log_panics();
     Ok(())
 }
 
-fn filter(variable: &str, value: Result<String, VarError>) -> Result<EnvFilter, TelemetryError> {
+/// Levels by target. What `EnvFilter` knows beyond that, fields of spans, costs a regular-expression engine.
+fn filter(variable: &str, value: Result<String, VarError>) -> Result<Targets, TelemetryError> {
+    let all_info = Targets::new().with_default(LevelFilter::INFO);
     let value = match value {
-        Ok(value) => value,
-        Err(VarError::NotPresent) => String::new(),
+        Ok(value) if !value.trim().is_empty() => value,
+        Ok(_) | Err(VarError::NotPresent) => return Ok(all_info),
         Err(VarError::NotUnicode(raw)) => raw.to_string_lossy().into_owned(),
     };
-    EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(&value).map_err(|error| {
-        TelemetryError::Filter { variable: variable.to_owned(), value, reason: error.to_string() }
-    })
+    let targets: Targets =
+        value.parse().map_err(|error: tracing_subscriber::filter::ParseError| TelemetryError::Filter {
+            variable: variable.to_owned(),
+            value: value.clone(),
+            reason: error.to_string(),
+        })?;
+    // Naming some targets says nothing of the others.
+    let says_default = targets.default_level().is_some();
+    Ok(if says_default { targets } else { targets.with_default(LevelFilter::INFO) })
 }
 
 /// A panic on standard error as plain text would break a stream of JSON lines.
@@ -90,13 +101,17 @@ fn log_panics() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tracing::Level;
 
     #[test]
     fn the_filter_is_info_unless_the_environment_says_otherwise() {
-        let unset = filter("X_LOG", Err(VarError::NotPresent)).unwrap();
-        assert_eq!(unset.max_level_hint(), Some(LevelFilter::INFO));
-        let debug = filter("X_LOG", Ok("warn,store=debug".into())).unwrap();
-        assert_eq!(debug.max_level_hint(), Some(LevelFilter::DEBUG));
+        let shows = |value, target, level| filter("X_LOG", value).unwrap().would_enable(target, &level);
+        let unset = || Err(VarError::NotPresent);
+        assert!(shows(unset(), "store", Level::INFO) && !shows(unset(), "store", Level::DEBUG));
+        let some = || Ok("store=debug".to_owned());
+        assert!(shows(some(), "store::writer", Level::DEBUG) && shows(some(), "topic", Level::INFO));
+        let warn = || Ok("warn,store=debug".to_owned());
+        assert!(shows(warn(), "store", Level::DEBUG) && !shows(warn(), "topic", Level::INFO));
     }
 
     #[test]
