@@ -1,5 +1,5 @@
 //! What every process of the product shares at its edges: telemetry, an HTTP server with limits, request bodies with
-//! limits, problem details, health, metrics and the order to stop.
+//! limits, problem details, health, metrics, the order to stop, and the frame of a service around all of them.
 //!
 //! Nothing here knows what the product does; a service brings an [`axum::Router`] and its own values for the limits.
 
@@ -8,5 +8,6 @@ pub mod health;
 pub mod metrics;
 pub mod problem;
 pub mod server;
+pub mod service;
 pub mod shutdown;
 pub mod telemetry;

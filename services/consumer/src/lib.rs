@@ -5,11 +5,17 @@
 //! says when the store does not take them. [`retries`] tries the set-aside records again.
 
 pub mod batch;
+#[cfg(feature = "service")]
+pub mod config;
 pub mod consume;
 pub mod decide;
 mod metrics;
 mod partition;
+#[cfg(feature = "service")]
+pub mod relay;
 mod retries;
 mod status;
+#[cfg(feature = "service")]
+pub mod upkeep;
 
 pub use consume::{Config, Consumer};

@@ -4,6 +4,8 @@
 //! [`routes`] lists everything it answers; each route has a module of its name.
 
 pub mod auth;
+#[cfg(feature = "service")]
+pub mod config;
 mod filter;
 mod forward;
 mod ledger;

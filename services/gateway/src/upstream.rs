@@ -1,4 +1,7 @@
-//! A service behind the gateway.
+//! A service behind the gateway: in this process, or at an address.
+
+#[cfg(feature = "service")]
+mod remote;
 
 use axum::{
     Router,
@@ -21,6 +24,12 @@ impl Upstream {
     /// A service in this process.
     pub fn local(router: Router) -> Upstream {
         Upstream { service: BoxCloneSyncService::new(router) }
+    }
+
+    /// A service at `http://host:port`.
+    #[cfg(feature = "service")]
+    pub fn remote(base: axum::http::Uri) -> Upstream {
+        Upstream { service: BoxCloneSyncService::new(remote::service(base)) }
     }
 
     pub(crate) async fn call(&self, request: Request<Body>) -> Response<Body> {

@@ -5,6 +5,8 @@
 //! part, [`publish`] appends and turns what the topic says into the answer.
 
 pub mod api;
+#[cfg(feature = "service")]
+pub mod config;
 pub mod event;
 pub mod events;
 mod json_text;

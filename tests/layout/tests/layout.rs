@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("record", &[]),
     ("resilience", &[]),
-    ("process", &[]),
-    ("topic", &["record"]),
-    ("store", &["record"]),
+    ("process", &["settings"]),
+    ("settings", &[]),
+    ("topic", &["record", "settings"]),
+    ("store", &["record", "settings"]),
     ("producer", SHARED),
     ("consumer", SHARED),
     ("gateway", SHARED),
@@ -31,7 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("layout-tests", &[]),
     ("browser-tests", &[]),
 ];
-const SHARED: &[&str] = &["record", "resilience", "process", "topic", "store"];
+const SHARED: &[&str] = &["record", "resilience", "process", "settings", "topic", "store"];
 
 fn workspace() -> Metadata {
     MetadataCommand::new().no_deps().exec().expect("cargo metadata reads the workspace")

@@ -1,0 +1,53 @@
+//! `logpipeline-consumer`: stores what is in Kafka into PostgreSQL, exactly once.
+
+use consumer::{Consumer, config::Config, relay, upkeep};
+use process::{
+    health::Readiness,
+    metrics::Metrics,
+    service::{self, Frame, Service},
+};
+use std::{error::Error, process::ExitCode, sync::Arc};
+use store::{Sink, postgres::Store};
+use topic::kafka::{self, Publisher, Topic};
+
+const SERVICE: Service = Service {
+    name: "logpipeline-consumer",
+    about: "Stores log events from Kafka into PostgreSQL exactly once, and sets aside what cannot be stored.",
+    version: env!("CARGO_PKG_VERSION"),
+};
+
+fn main() -> ExitCode {
+    service::main(SERVICE, Config::read, run)
+}
+
+async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
+    let mut metrics = Metrics::new("logpipeline");
+    let topic = Topic::new(config.kafka.clone(), kafka::Metrics::register(metrics.registry()))?;
+    let store = Store::open(config.postgres)?;
+    let consumer = Consumer::new(config.consume, Arc::new(store.clone()) as Arc<dyn Sink>, metrics.registry());
+    let (viewer, sink) = (topic.viewer(), store.clone());
+    let readiness = Readiness::new()
+        .check("kafka", move || {
+            let viewer = viewer.clone();
+            async move { viewer.offsets().await.map(drop).map_err(|error| error.to_string()) }
+        })
+        .check("postgres", move || {
+            let sink = sink.clone();
+            async move { Sink::ready(&sink).await.map_err(|error| error.to_string()) }
+        });
+    let admin = frame.admin(&readiness, metrics, consumer.router())?;
+
+    // A database that is not there yet is waited for; what is wrong shows in the readiness and the logs.
+    if upkeep::prepare(&store, &frame.stop).await {
+        let stop = frame.stop.clone();
+        let publisher = Publisher::new(&config.kafka, &config.dead_letter_topic, &config.group)?;
+        let relay = tokio::spawn(relay::run(config.kafka.topic, publisher, store.clone(), stop.clone()));
+        let upkeep = tokio::spawn(upkeep::maintain(store.clone(), stop.clone()));
+        consumer.run(topic.subscribe(&config.group), stop).await?;
+        relay.await?;
+        upkeep.await?;
+    }
+    store.close().await;
+    admin.end().await;
+    Ok(())
+}

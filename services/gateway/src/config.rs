@@ -1,0 +1,70 @@
+//! The settings of `logpipeline-gateway`.
+
+use settings::Settings;
+use std::net::SocketAddr;
+
+/// A gateway as a process of its own.
+#[derive(Clone)]
+pub struct Config {
+    /// Address of the API and the web page.
+    pub listen: SocketAddr,
+    /// Secret that signs tokens, HS256.
+    pub jwt_secret: String,
+    /// Address of the producers.
+    pub producer: http::Uri,
+    /// Address of the consumers' admin servers.
+    pub consumer: http::Uri,
+    /// The topic, for lag and live tail.
+    pub kafka: topic::kafka::Config,
+    /// The store that answers reads.
+    pub postgres: store::postgres::Config,
+}
+
+impl Config {
+    /// Reads it from the environment's variables.
+    pub fn read(settings: &mut Settings) -> Config {
+        let config = Config {
+            listen: settings.value("LOGPIPELINE_LISTEN", "Address of the API and the web page", "0.0.0.0:8080"),
+            jwt_secret: settings
+                .required_secret("LOGPIPELINE_JWT_SECRET", "Secret of at least 32 bytes that signs tokens (HS256)"),
+            producer: settings.parsed(
+                "LOGPIPELINE_PRODUCER_URL",
+                "Address of the producers",
+                "http://logpipeline-producer:8080",
+                base,
+            ),
+            consumer: settings.parsed(
+                "LOGPIPELINE_CONSUMER_URL",
+                "Address of the consumers' admin servers",
+                "http://logpipeline-consumer:9090",
+                base,
+            ),
+            kafka: topic::kafka::Config::read(settings),
+            postgres: store::postgres::Config::read(settings),
+        };
+        if (1..32).contains(&config.jwt_secret.len()) {
+            settings.mistake("LOGPIPELINE_JWT_SECRET has fewer than 32 bytes (RFC 7518, section 3.2)");
+        }
+        config
+    }
+}
+
+/// `http://host[:port]`, nothing behind it.
+fn base(text: &str) -> Result<http::Uri, String> {
+    let uri: http::Uri = text.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
+    let bare = uri.scheme_str() == Some("http") && uri.authority().is_some() && uri.path() == "/";
+    if bare && uri.query().is_none() { Ok(uri) } else { Err("write it like http://host:8080".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_a_service_is_bare() {
+        assert!(base("http://producer:8080").is_ok() && base("http://producer/").is_ok());
+        for text in ["producer:8080", "https://producer", "http://producer/api", "http://p?x", ""] {
+            assert!(base(text).is_err(), "{text}");
+        }
+    }
+}

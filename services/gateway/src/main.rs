@@ -1,0 +1,53 @@
+//! `logpipeline-gateway`: the door for clients, in front of producers, Kafka and PostgreSQL.
+
+use gateway::{Gateway, Parts, Upstream, auth::Keys, config::Config};
+use process::{
+    health::Readiness,
+    metrics::Metrics,
+    problem::catch_panic,
+    server::{Limits, Server},
+    service::{self, Frame, Service},
+};
+use std::{error::Error, process::ExitCode, sync::Arc};
+use store::{Query, postgres::Store};
+use topic::kafka::{self, Topic};
+
+const SERVICE: Service = Service {
+    name: "logpipeline-gateway",
+    about: "Checks tokens, passes log events on to the producers, and answers searches, counts and live tails.",
+    version: env!("CARGO_PKG_VERSION"),
+};
+
+fn main() -> ExitCode {
+    service::main(SERVICE, Config::read, run)
+}
+
+async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
+    let mut metrics = Metrics::new("logpipeline");
+    let server = Server::bind(config.listen, Limits::default())?;
+    let topic = Topic::new(config.kafka, kafka::Metrics::register(metrics.registry()))?;
+    let store = Store::open(config.postgres)?;
+    let parts = Parts {
+        keys: Keys::new(config.jwt_secret.as_bytes()),
+        producer: Upstream::remote(config.producer),
+        consumer: Upstream::remote(config.consumer),
+        store: Arc::new(store.clone()),
+        topic: topic.viewer(),
+    };
+    // A gateway without its store still takes writes: it leaves the rotation only when it is to stop.
+    let readiness = Readiness::new();
+    let stop = frame.draining(&readiness);
+    server.register(metrics.root());
+    let app =
+        Gateway::new(parts, stop.clone()).router().layer(metrics.http_layer()).layer(catch_panic());
+    let admin = frame.admin(&readiness, metrics, axum::Router::new())?;
+    tracing::info!(address = %server.local_addr(), "open");
+    if let Err(error) = Query::ready(&store).await {
+        tracing::warn!(%error, "reads are answered 503 until the store is there");
+    }
+    let drained = server.serve(app, stop).await;
+    tracing::info!(?drained, "no more requests");
+    store.close().await;
+    admin.end().await;
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! `logpipeline-producer`: takes events over HTTP and answers when Kafka has them.
+
+use process::{
+    health::Readiness,
+    metrics::Metrics,
+    problem::catch_panic,
+    server::{Limits, Server},
+    service::{self, Frame, Service},
+};
+use producer::{Producer, config::Config};
+use std::{error::Error, process::ExitCode};
+use topic::kafka::{self, Topic};
+
+const SERVICE: Service = Service {
+    name: "logpipeline-producer",
+    about: "Takes log events over HTTP, judges each, and answers when Kafka has acknowledged them.",
+    version: env!("CARGO_PKG_VERSION"),
+};
+
+fn main() -> ExitCode {
+    service::main(SERVICE, Config::read, run)
+}
+
+async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
+    let mut metrics = Metrics::new("logpipeline");
+    let server = Server::bind(config.listen, Limits::default())?;
+    let topic = Topic::new(config.kafka, kafka::Metrics::register(metrics.registry()))?;
+    let writer = topic.writer()?;
+    let producer = Producer::new(config.api, writer.clone(), metrics.registry());
+    let readiness = Readiness::new().check("kafka", move || {
+        let writer = writer.clone();
+        async move { writer.ready().await.map_err(|error| error.to_string()) }
+    });
+    server.register(metrics.root());
+    let app = producer.router().layer(metrics.http_layer()).layer(catch_panic());
+    let admin = frame.admin(&readiness, metrics, axum::Router::new())?;
+    tracing::info!(address = %server.local_addr(), "taking events");
+    let drained = server.serve(app, frame.draining(&readiness)).await;
+    tracing::info!(?drained, "no more requests");
+    admin.end().await;
+    Ok(())
+}

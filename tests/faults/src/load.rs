@@ -1,0 +1,142 @@
+//! Clients: each sends events of its own organisations, one after the other, until each is acknowledged.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{task::JoinSet, time::sleep};
+use uuid::Uuid;
+
+/// Longest wait for an answer; after it the same events are sent again.
+const PATIENCE: Duration = Duration::from_secs(25);
+/// Header in which the gateway tells a producer whose token a request has.
+const ORGANIZATION: &str = "logpipeline-organization";
+
+/// What was acknowledged: for each organisation the ids of its events, in the order in which they were sent.
+pub type Acknowledged = HashMap<String, Vec<Uuid>>;
+
+/// Running clients.
+pub struct Clients {
+    stop: Arc<AtomicBool>,
+    tasks: JoinSet<Acknowledged>,
+}
+
+/// How much they send.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// Clients, each with one request at a time.
+    pub clients: usize,
+    /// Organisations, each of one client.
+    pub organisations: usize,
+    /// Events of each organisation at most; without it until they are stopped.
+    pub events: Option<usize>,
+    /// Wait of a client between two requests.
+    pub pause: Duration,
+}
+
+impl Clients {
+    /// Starts them; each tries the addresses in turn.
+    pub fn start(load: &Load, urls: &[String]) -> Clients {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut tasks = JoinSet::new();
+        for number in 0..load.clients {
+            let organisations = (number..load.organisations).step_by(load.clients);
+            let client = Client {
+                http: http(),
+                urls: urls.to_vec(),
+                at: number,
+                sent: organisations.map(|n| (format!("org-{n:04}"), Vec::new())).collect(),
+            };
+            tasks.spawn(client.run(load.clone(), Arc::clone(&stop)));
+        }
+        Clients { stop, tasks }
+    }
+
+    /// Lets them go on until what each has sent last is acknowledged; answers what was.
+    pub async fn stop(self) -> Acknowledged {
+        self.stop.store(true, Ordering::Relaxed);
+        self.finish().await
+    }
+
+    /// Waits until they have sent all.
+    pub async fn finish(self) -> Acknowledged {
+        self.tasks.join_all().await.into_iter().flatten().collect()
+    }
+}
+
+struct Client {
+    http: reqwest::Client,
+    urls: Vec<String>,
+    at: usize,
+    sent: Acknowledged,
+}
+
+impl Client {
+    async fn run(mut self, load: Load, stop: Arc<AtomicBool>) -> Acknowledged {
+        let names: Vec<String> = self.sent.keys().cloned().collect();
+        let mut round = 0;
+        while !stop.load(Ordering::Relaxed) && load.events.is_none_or(|events| round < events) {
+            // One event an organisation: what is sent again can then never pass one that was sent later.
+            let mut waiting: Vec<(String, Uuid)> =
+                names.iter().map(|name| (name.clone(), Uuid::now_v7())).collect();
+            while !waiting.is_empty() {
+                let verdict = self.post(round, &waiting).await;
+                waiting = self.heed(verdict, waiting);
+                if !waiting.is_empty() {
+                    sleep(Duration::from_millis(200)).await;
+                }
+            }
+            round += 1;
+            sleep(load.pause).await;
+        }
+        self.sent
+    }
+
+    /// Notes what is acknowledged; answers what is not.
+    fn heed(&mut self, verdict: Option<Value>, waiting: Vec<(String, Uuid)>) -> Vec<(String, Uuid)> {
+        let Some(verdict) = verdict else { return waiting };
+        let rejected = verdict["rejected"].as_array().cloned().unwrap_or_default();
+        let refused = |index: usize| rejected.iter().any(|of| of["index"].as_u64() == Some(index as u64));
+        let mut left = Vec::new();
+        for (index, (name, id)) in waiting.into_iter().enumerate() {
+            if refused(index) {
+                left.push((name, id));
+            } else if let Some(ids) = self.sent.get_mut(&name) {
+                ids.push(id);
+            }
+        }
+        left
+    }
+
+    /// The verdict of a request that was accepted at least in part.
+    async fn post(&mut self, round: usize, events: &[(String, Uuid)]) -> Option<Value> {
+        let lines = events.iter().map(|(organisation, id)| {
+            json!({
+                "id": id, "organizationId": organisation, "service": "load", "level": "INFO",
+                "message": format!("event {round} of {organisation}"), "attributes": {"round": round},
+            })
+        });
+        let body: String = lines.flat_map(|event| [event.to_string(), "\n".to_owned()]).collect();
+        self.at += 1;
+        let url = &self.urls[self.at % self.urls.len()];
+        let request = self.http.post(format!("{url}/api/v1/logs")).header(ORGANIZATION, "*").body(Bytes::from(body));
+        let response = request.send().await.ok()?;
+        if response.status().as_u16() != 202 {
+            return None;
+        }
+        serde_json::from_slice(&response.bytes().await.ok()?).ok()
+    }
+}
+
+fn http() -> reqwest::Client {
+    // No https here, but the client wants a provider all the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().timeout(PATIENCE).connect_timeout(Duration::from_secs(2));
+    client.tls_certs_only([]).build().expect("the client needs nothing from outside")
+}
