@@ -14,10 +14,19 @@ fn event(number: usize) -> LogRecord {
         timestamp: Timestamp::now(),
         level: [Level::Info, Level::Info, Level::Debug, Level::Warn, Level::Error][number % 5],
         service: ["checkout", "payment", "inventory", "gateway"][number % 4].into(),
-        message: format!("order {number} paid by card ending {:04} after {} ms, {}", number % 10_000, number % 977, "x".repeat(70)),
+        message: format!(
+            "order {number} paid by card ending {:04} after {} ms, {}",
+            number % 10_000,
+            number % 977,
+            "x".repeat(70)
+        ),
         trace_id: Some(format!("{:032x}", Uuid::now_v7().as_u128())),
         span_id: Some(format!("{:016x}", number)),
-        attributes: serde_json::value::RawValue::from_string(format!(r#"{{"order":{number},"currency":"EUR","total":{}.95}}"#, number % 500)).ok(),
+        attributes: serde_json::value::RawValue::from_string(format!(
+            r#"{{"order":{number},"currency":"EUR","total":{}.95}}"#,
+            number % 500
+        ))
+        .ok(),
     }
 }
 
@@ -32,9 +41,14 @@ fn cpu_seconds() -> f64 {
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |index: usize, usual: usize| arguments.get(index).map_or(usual, |text| text.parse().expect("a number"));
+    let number = |index: usize, usual: usize| {
+        arguments.get(index).map_or(usual, |text| text.parse().expect("a number"))
+    };
     let (rows, connections, seconds) = (number(1, 2_000), number(2, 1), number(3, 5));
-    let config = postgres::Config { remembered_ids: number(4, 200_000), ..postgres::Config::new(arguments[0].clone()) };
+    let config = postgres::Config {
+        remembered_ids: number(4, 200_000),
+        ..postgres::Config::new(arguments[0].clone())
+    };
     let store = postgres::Store::open(config).expect("a URL");
     store.migrate().await.expect("migrated");
     store.maintain(Timestamp::now()).await.expect("partitions");

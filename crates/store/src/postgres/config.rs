@@ -83,7 +83,9 @@ impl Config {
     /// A pool that connects when it is used.
     pub(super) fn pool(&self) -> Result<PgPool, SinkError> {
         let options = PgConnectOptions::from_str(&self.url)
-            .map_err(|error| SinkError(format!("the database's URL cannot be read: {}", Failure::from(error))))?
+            .map_err(|error| {
+                SinkError(format!("the database's URL cannot be read: {}", Failure::from(error)))
+            })?
             .application_name(&self.application_name)
             // Statements hold other people's data.
             .disable_statement_logging()

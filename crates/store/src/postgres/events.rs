@@ -23,7 +23,10 @@ const LONGEST_LOOK: i64 = 16_000;
 const NEARLY: Duration = Duration::from_secs(2);
 
 /// A page of events.
-pub(super) async fn search(connection: &mut PgConnection, question: &SearchQuestion) -> Result<Page, Failure> {
+pub(super) async fn search(
+    connection: &mut PgConnection,
+    question: &SearchQuestion,
+) -> Result<Page, Failure> {
     let deadline = Instant::now() + question.budget;
     let mut looking = Looking::new(question);
     while let Some(candidates) = looking.look(connection).await? {
@@ -107,9 +110,8 @@ impl<'a> Looking<'a> {
 
     fn page(mut self) -> Page {
         let before = self.left.filter(|range| range.part().is_some()).map(|range| range.before);
-        self.page.next = before.and_then(|(time, row)| {
-            Some(Cursor { timestamp: Timestamp::from_nanos(time)?, row })
-        });
+        self.page.next =
+            before.and_then(|(time, row)| Some(Cursor { timestamp: Timestamp::from_nanos(time)?, row }));
         self.page
     }
 }
@@ -135,7 +137,8 @@ pub(super) fn bind<'q>(
 
 /// Reads an event from the columns of [`EVENT`].
 pub(super) fn event(row: &PgRow, organization: &OrganizationId) -> Result<LogRecord, Failure> {
-    let damaged = |what: &str| Failure::Outage(format!("a row has {what} that was not stored by this program"));
+    let damaged =
+        |what: &str| Failure::Outage(format!("a row has {what} that was not stored by this program"));
     let attributes: Option<String> = row.try_get(8)?;
     let attributes = attributes.map(RawValue::from_string).transpose();
     let level = u8::try_from(row.try_get::<i16, _>(2)?).ok().and_then(Level::from_number);
@@ -185,8 +188,7 @@ pub(super) async fn get(
 }
 
 /// A summary is read as a bitmap; the index on time would be a look at all of the organisation's events.
-pub(super) const GET_BY_ID_SETTINGS: &str =
-    "BEGIN; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off";
+pub(super) const GET_BY_ID_SETTINGS: &str = "BEGIN; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off";
 
 /// The statement that finds an id, within a time or anywhere.
 pub(super) fn get_sql(within: &str) -> String {

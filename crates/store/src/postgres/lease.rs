@@ -48,9 +48,13 @@ impl Pool {
         let options = self.pool.connect_options();
         let (host, port, after) = (options.get_host(), options.get_port(), self.acquire_timeout);
         Failure::Outage(if open >= most && idle == 0 {
-            format!("all {most} connections were in use for {after:?}: raise the pool's size or lower the load")
+            format!(
+                "all {most} connections were in use for {after:?}: raise the pool's size or lower the load"
+            )
         } else {
-            format!("no connection to {host}:{port} within {after:?}: look whether the server runs and can be reached")
+            format!(
+                "no connection to {host}:{port} within {after:?}: look whether the server runs and can be reached"
+            )
         })
     }
 
@@ -61,11 +65,6 @@ impl Pool {
 }
 
 impl Lease {
-    /// How long an answer may take.
-    pub(super) fn answer_timeout(&self) -> Duration {
-        self.answer_timeout
-    }
-
     /// Gives the connection back if the work left it whole, else closes it; hands the work's outcome on.
     pub(super) async fn end<T>(mut self, outcome: Result<T, Failure>) -> Result<T, Failure> {
         match &outcome {

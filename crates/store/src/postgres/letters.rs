@@ -110,13 +110,12 @@ pub(super) async fn settle(
 
 async fn store(connection: &mut PgConnection, letter: &Letter, record: &LogRecord) -> Result<bool, Failure> {
     crate::texts::check(record).map_err(Failure::Refused)?;
-    let deleted = sqlx::query(
-        "DELETE FROM dead_letters WHERE id = $1 AND attempts = $2 AND retry_at IS NOT NULL",
-    )
-    .bind(letter.id.0)
-    .bind(i64::from(letter.attempts))
-    .execute(&mut *connection)
-    .await?;
+    let deleted =
+        sqlx::query("DELETE FROM dead_letters WHERE id = $1 AND attempts = $2 AND retry_at IS NOT NULL")
+            .bind(letter.id.0)
+            .bind(i64::from(letter.attempts))
+            .execute(&mut *connection)
+            .await?;
     if deleted.rows_affected() == 0 {
         return Ok(false);
     }

@@ -12,7 +12,10 @@ const LOCK: i64 = 0x6c70_3a74_6162_6c65;
 /// Runs the migrations that the database has not seen, in one transaction. Several processes may do so together: one
 /// runs them, the others wait and find nothing to do.
 pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), Failure> {
-    sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
+    // A change of large tables may take its time, and the others wait for it.
+    sqlx::raw_sql("BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        .execute(&mut *connection)
+        .await?;
     lock(connection).await?;
     sqlx::raw_sql(
         "CREATE TABLE IF NOT EXISTS logpipeline_migrations
@@ -63,7 +66,9 @@ pub(super) async fn check_writable(connection: &mut PgConnection) -> Result<(), 
         .fetch_one(connection)
         .await?;
     if reads_only {
-        return Err(Failure::Outage("the server only reads: it is a standby, or a failover is under way".into()));
+        return Err(Failure::Outage(
+            "the server only reads: it is a standby, or a failover is under way".into(),
+        ));
     }
     Ok(())
 }

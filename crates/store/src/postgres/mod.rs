@@ -25,8 +25,8 @@ mod scan;
 mod stats;
 
 use crate::{
-    Filter, Flush, FlushError, LedgerRow, Letter, Outbox, Outcome, Page, Position, Publication, Query, QueryError,
-    SearchQuestion, Sink, SinkError, StatsAnswer, StatsQuestion,
+    Filter, Flush, FlushError, LedgerRow, Letter, Outbox, Outcome, Page, Position, Publication, Query,
+    QueryError, SearchQuestion, Sink, SinkError, StatsAnswer, StatsQuestion,
 };
 use async_trait::async_trait;
 use lease::{Pool, within};
@@ -39,6 +39,16 @@ pub use maintain::Maintenance;
 
 /// Longest time that migrations or maintenance may take.
 const UPKEEP_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Does work on a connection of the store within a time; gives the connection back if it is whole.
+macro_rules! on {
+    ($store:expr, $limit:expr, $connection:ident => $work:expr) => {{
+        let mut lease = $store.pool.lease().await?;
+        let $connection = &mut *lease;
+        let outcome = within($limit, $work).await;
+        Ok(lease.end(outcome).await?)
+    }};
+}
 
 /// A store on PostgreSQL; clones share its connections.
 #[derive(Clone)]
@@ -64,9 +74,7 @@ impl Store {
     /// # Errors
     /// [`SinkError`] in an outage, and when the tables are newer than this program.
     pub async fn migrate(&self) -> Result<(), SinkError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(UPKEEP_TIMEOUT, migrate::migrate(&mut lease)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, UPKEEP_TIMEOUT, connection => migrate::migrate(connection))
     }
 
     /// Makes and drops partitions as the retention wants it at `now`; to be called after [`Store::migrate`] and then
@@ -75,9 +83,7 @@ impl Store {
     /// # Errors
     /// [`SinkError`] in an outage; what was done stays done.
     pub async fn maintain(&self, now: Timestamp) -> Result<Maintenance, SinkError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(UPKEEP_TIMEOUT, maintain::maintain(&mut lease, now, &self.config)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, UPKEEP_TIMEOUT, connection => maintain::maintain(connection, now, &self.config))
     }
 
     /// Waits for what is under way and closes the connections.
@@ -89,93 +95,65 @@ impl Store {
 #[async_trait]
 impl Sink for Store {
     async fn positions(&self, assigned: &[Position]) -> Result<Vec<Position>, SinkError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(lease.answer_timeout(), positions::begin(&mut lease, assigned)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, self.config.answer_timeout, connection => positions::begin(connection, assigned))
     }
 
     async fn flush(&self, flush: Flush) -> Result<(), FlushError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(lease.answer_timeout(), flush::flush(&mut lease, &self.recent, &flush)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, self.config.answer_timeout, connection => flush::flush(connection, &self.recent, &flush))
     }
 
     async fn due_letters(&self, now: Timestamp, limit: usize) -> Result<Vec<Letter>, SinkError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(lease.answer_timeout(), letters::due(&mut lease, now, limit)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, self.config.answer_timeout, connection => letters::due(connection, now, limit))
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Duration>, SinkError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(lease.answer_timeout(), letters::next_due(&mut lease, now)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, self.config.answer_timeout, connection => letters::next_due(connection, now))
     }
 
     async fn settle(&self, letter: &Letter, outcome: Outcome) -> Result<bool, FlushError> {
-        let mut lease = self.pool.lease().await?;
-        let settled = within(lease.answer_timeout(), letters::settle(&mut lease, letter, &outcome)).await;
-        Ok(lease.end(settled).await?)
+        on!(self, self.config.answer_timeout, connection => letters::settle(connection, letter, &outcome))
     }
 
     /// Also looks whether the server takes writes and the tables are those of this program.
     async fn ready(&self) -> Result<(), SinkError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(lease.answer_timeout(), migrate::check_writable(&mut lease)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, self.config.answer_timeout, connection => migrate::check_writable(connection))
     }
 }
 
 #[async_trait]
 impl Outbox for Store {
     async fn publication(&self, limit: usize) -> Result<Option<Publication>, SinkError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(lease.answer_timeout(), outbox::publication(&mut lease, limit)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, self.config.answer_timeout, connection => outbox::publication(connection, limit))
     }
 
     async fn published(&self, number: i64) -> Result<bool, SinkError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(lease.answer_timeout(), outbox::published(&mut lease, number)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, self.config.answer_timeout, connection => outbox::published(connection, number))
     }
 }
 
 #[async_trait]
 impl Query for Store {
     async fn search(&self, question: SearchQuestion) -> Result<Page, QueryError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(lease.answer_timeout(), events::search(&mut lease, &question)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, self.config.answer_timeout, connection => events::search(connection, &question))
     }
 
     async fn get(&self, organization: &OrganizationId, id: Uuid) -> Result<Option<LogRecord>, QueryError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(lease.answer_timeout(), events::get(&mut lease, organization, id)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, self.config.answer_timeout, connection => events::get(connection, organization, id))
     }
 
     async fn span(&self, filter: &Filter) -> Result<Option<(Timestamp, Timestamp)>, QueryError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(lease.answer_timeout(), stats::span(&mut lease, filter)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, self.config.answer_timeout, connection => stats::span(connection, filter))
     }
 
     async fn stats(&self, question: StatsQuestion) -> Result<StatsAnswer, QueryError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(lease.answer_timeout(), stats::stats(&mut lease, &question)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, self.config.answer_timeout, connection => stats::stats(connection, &question))
     }
 
     async fn ledger(&self) -> Result<Vec<LedgerRow>, QueryError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(lease.answer_timeout(), positions::ledger(&mut lease)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, self.config.answer_timeout, connection => positions::ledger(connection))
     }
 
     async fn ready(&self) -> Result<(), QueryError> {
-        let mut lease = self.pool.lease().await?;
-        let outcome = within(lease.answer_timeout(), migrate::check(&mut lease)).await;
-        Ok(lease.end(outcome).await?)
+        on!(self, self.config.answer_timeout, connection => migrate::check(connection))
     }
 }

@@ -1,10 +1,6 @@
 //! Dead letters on their way to the topic that is for them.
 
-use super::{
-    failure::Failure,
-    letters::attempts,
-    positions::uuid,
-};
+use super::{failure::Failure, letters::attempts, positions::uuid};
 use crate::{DeadLetter, LetterId, PartitionKey, Publication};
 use record::Timestamp;
 use sqlx::{PgConnection, Row, postgres::PgRow};

@@ -91,7 +91,9 @@ mod tests {
     #[test]
     fn what_has_another_name_is_left_alone() {
         let now = "2026-03-01T12:00:00Z".parse().unwrap();
-        for name in ["logs_other", "logs_2025", "logs_20251301", "logs_2025010é", "backup_20250101", "logs_00000000"] {
+        for name in
+            ["logs_other", "logs_2025", "logs_20251301", "logs_2025010é", "backup_20250101", "logs_00000000"]
+        {
             assert_eq!(plan(&[name.into()], now, &config(1, 1, 1)).drop, [], "{name}");
         }
     }

@@ -4,8 +4,7 @@ use crate::{Cursor, Filter};
 use record::{Level, Timestamp};
 
 /// Columns of an event, in the order that [`super::events::event`] reads them.
-pub(super) const EVENT: &str =
-    "timestamp, place, level, service, message, id, trace_id, span_id, attributes";
+pub(super) const EVENT: &str = "timestamp, place, level, service, message, id, trace_id, span_id, attributes";
 
 /// Rows from a time up to, without, a place in the order of (time, place).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +86,11 @@ impl<'a> Judge<'a> {
         Judge {
             levels: levels.iter().map(|level| i16::from(level.number())).collect(),
             service: filter.service.as_deref(),
-            words: words.clone().filter(|word| word.is_ascii()).map(|word| word.to_ascii_lowercase()).collect(),
+            words: words
+                .clone()
+                .filter(|word| word.is_ascii())
+                .map(|word| word.to_ascii_lowercase())
+                .collect(),
             leaves_words: words.clone().any(|word| !word.is_ascii()),
         }
     }
@@ -139,7 +142,8 @@ pub(super) fn events_sql(part: Part, judge: &Judge<'_>, limit: usize) -> String 
 /// were looked at and the last one's time. `interval` is a number of ours, in nanoseconds.
 pub(super) fn counts_sql(part: Part, judge: &Judge<'_>, interval: i64) -> String {
     let columns = if judge.reads_index_only() { "timestamp, level" } else { EVENT };
-    let judge = if judge.reads_index_only() { "level = ANY($5) AND $6::text IS NULL".into() } else { judge.sql() };
+    let judge =
+        if judge.reads_index_only() { "level = ANY($5) AND $6::text IS NULL".into() } else { judge.sql() };
     format!(
         "SELECT timestamp / {interval}, level, count(*) FILTER (WHERE {judge}), count(*), min(timestamp) FROM (
              SELECT {columns} FROM logs WHERE organization_id = $1 AND {part}
@@ -197,8 +201,14 @@ mod tests {
     fn a_range_is_looked_at_in_parts_until_nothing_is_left() {
         let organization = "acme".parse().unwrap();
         let time = |nanos| Timestamp::from_nanos(nanos);
-        let filter =
-            Filter { organization, from: time(10), to: time(20), levels: vec![], service: None, words: vec![] };
+        let filter = Filter {
+            organization,
+            from: time(10),
+            to: time(20),
+            levels: vec![],
+            service: None,
+            words: vec![],
+        };
         let range = Range::new(&filter, None);
         assert_eq!(range.part(), Some(Part::Earlier { from: 10, to: 20 }));
         assert_eq!(range.without(range.part().unwrap()), None);
