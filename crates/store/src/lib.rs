@@ -1,7 +1,7 @@
 //! Rows, positions, dead letters, the ledger and queries: all that is kept of the events, and the only SQL.
 //!
 //! Two sides of one database. The consumer writes through [`Sink`]; the gateway asks through [`Query`]. [`embedded`]
-//! implements both on one SQLite file for a pipeline on a single machine.
+//! implements both on one SQLite file for a pipeline on a single machine, `postgres` (a feature) on PostgreSQL.
 //!
 //! Exactly once rests on one rule: a [`Flush`] stores its rows **and** moves its partition's position from
 //! `expected` to `next` in one transaction, or does neither. Whoever lost the partition finds the position moved and
@@ -9,11 +9,16 @@
 
 pub mod embedded;
 mod ledger;
+mod outbox;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod query;
 mod sink;
+mod texts;
 mod words;
 
 pub use ledger::{LedgerRow, Position};
+pub use outbox::{DeadLetter, Outbox, Publication};
 pub use query::{
     Bucket, Cursor, CursorError, Filter, Page, Query, QueryError, SearchQuestion, StatsAnswer, StatsQuestion,
 };

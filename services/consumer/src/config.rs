@@ -44,9 +44,22 @@ impl Config {
 fn consume_config(settings: &mut Settings) -> consume::Config {
     consume::Config {
         batch: Limits {
-            records: settings.value("LOGPIPELINE_BATCH_RECORDS", "Records that a transaction stores at most", "5000"),
-            bytes: size(settings, "LOGPIPELINE_BATCH_BYTES", "Bytes of records that a transaction stores", "4Mi"),
-            linger: settings.duration("LOGPIPELINE_BATCH_LINGER", "How long a record waits for others", "50ms"),
+            records: settings.value(
+                "LOGPIPELINE_BATCH_RECORDS",
+                "Records that a transaction stores at most",
+                "5000",
+            ),
+            bytes: size(
+                settings,
+                "LOGPIPELINE_BATCH_BYTES",
+                "Bytes of records that a transaction stores",
+                "4Mi",
+            ),
+            linger: settings.duration(
+                "LOGPIPELINE_BATCH_LINGER",
+                "How long a record waits for others",
+                "50ms",
+            ),
         },
         partition_bytes: size(
             settings,

@@ -24,7 +24,8 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let mut metrics = Metrics::new("logpipeline");
     let topic = Topic::new(config.kafka.clone(), kafka::Metrics::register(metrics.registry()))?;
     let store = Store::open(config.postgres)?;
-    let consumer = Consumer::new(config.consume, Arc::new(store.clone()) as Arc<dyn Sink>, metrics.registry());
+    let consumer =
+        Consumer::new(config.consume, Arc::new(store.clone()) as Arc<dyn Sink>, metrics.registry());
     let (viewer, sink) = (topic.viewer(), store.clone());
     let readiness = Readiness::new()
         .check("kafka", move || {

@@ -24,9 +24,15 @@ impl Config {
     /// Reads it from the environment's variables.
     pub fn read(settings: &mut Settings) -> Config {
         let config = Config {
-            listen: settings.value("LOGPIPELINE_LISTEN", "Address of the API and the web page", "0.0.0.0:8080"),
-            jwt_secret: settings
-                .required_secret("LOGPIPELINE_JWT_SECRET", "Secret of at least 32 bytes that signs tokens (HS256)"),
+            listen: settings.value(
+                "LOGPIPELINE_LISTEN",
+                "Address of the API and the web page",
+                "0.0.0.0:8080",
+            ),
+            jwt_secret: settings.required_secret(
+                "LOGPIPELINE_JWT_SECRET",
+                "Secret of at least 32 bytes that signs tokens (HS256)",
+            ),
             producer: settings.parsed(
                 "LOGPIPELINE_PRODUCER_URL",
                 "Address of the producers",

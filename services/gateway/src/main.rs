@@ -38,8 +38,7 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let readiness = Readiness::new();
     let stop = frame.draining(&readiness);
     server.register(metrics.root());
-    let app =
-        Gateway::new(parts, stop.clone()).router().layer(metrics.http_layer()).layer(catch_panic());
+    let app = Gateway::new(parts, stop.clone()).router().layer(metrics.http_layer()).layer(catch_panic());
     let admin = frame.admin(&readiness, metrics, axum::Router::new())?;
     tracing::info!(address = %server.local_addr(), "open");
     if let Err(error) = Query::ready(&store).await {

@@ -28,7 +28,7 @@ impl Upstream {
 
     /// A service at `http://host:port`.
     #[cfg(feature = "service")]
-    pub fn remote(base: axum::http::Uri) -> Upstream {
+    pub fn remote(base: http::Uri) -> Upstream {
         Upstream { service: BoxCloneSyncService::new(remote::service(base)) }
     }
 

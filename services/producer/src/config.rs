@@ -25,7 +25,12 @@ impl Config {
             kafka: topic::kafka::Config::read(settings),
             api: api::Config {
                 body: BodyLimits {
-                    wire_bytes: size(settings, "LOGPIPELINE_REQUEST_BYTES", "Bytes of a request's body", "10Mi"),
+                    wire_bytes: size(
+                        settings,
+                        "LOGPIPELINE_REQUEST_BYTES",
+                        "Bytes of a request's body",
+                        "10Mi",
+                    ),
                     decoded_bytes: size(
                         settings,
                         "LOGPIPELINE_REQUEST_DECODED_BYTES",

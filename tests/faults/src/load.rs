@@ -125,7 +125,8 @@ impl Client {
         let body: String = lines.flat_map(|event| [event.to_string(), "\n".to_owned()]).collect();
         self.at += 1;
         let url = &self.urls[self.at % self.urls.len()];
-        let request = self.http.post(format!("{url}/api/v1/logs")).header(ORGANIZATION, "*").body(Bytes::from(body));
+        let request =
+            self.http.post(format!("{url}/api/v1/logs")).header(ORGANIZATION, "*").body(Bytes::from(body));
         let response = request.send().await.ok()?;
         if response.status().as_u16() != 202 {
             return None;

@@ -113,7 +113,14 @@ impl Parts {
     async fn psql(&self, database: &str, query: &str) -> Result<Vec<String>> {
         let url = format!("postgres://logpipeline:logpipeline@127.0.0.1:{}/{database}", self.database_port);
         let mut psql = Command::new("psql");
-        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--command"]);
+        psql.args([
+            "--no-psqlrc",
+            "--quiet",
+            "--tuples-only",
+            "--no-align",
+            "--set=ON_ERROR_STOP=1",
+            "--command",
+        ]);
         psql.arg(query).arg(url).stdin(Stdio::null()).kill_on_drop(true);
         let output = psql.output().await.context("psql")?;
         if !output.status.success() {
@@ -143,6 +150,7 @@ async fn hack(script: &str, arguments: &[&str]) -> Result<String> {
 /// The value of `NAME=value` or `export NAME=value`.
 fn variable(text: &str, name: &str) -> Result<String> {
     let assignment = text.lines().find_map(|line| line.trim_start_matches("export ").strip_prefix(name));
-    let value = assignment.and_then(|rest| rest.strip_prefix('=')).map(|value| value.trim_matches(['\'', '"']));
+    let value =
+        assignment.and_then(|rest| rest.strip_prefix('=')).map(|value| value.trim_matches(['\'', '"']));
     Ok(value.with_context(|| format!("{name} is not in {text:?}"))?.to_owned())
 }

@@ -62,8 +62,7 @@ impl Service {
     }
 
     fn start(name: String, command: Command) -> Result<Service> {
-        let state =
-            State { command, child: None, wanted: true, killed: false, ended_by_itself: Vec::new() };
+        let state = State { command, child: None, wanted: true, killed: false, ended_by_itself: Vec::new() };
         let state = Arc::new(Mutex::new(state));
         lock(&state).spawn().with_context(|| name.clone())?;
         let supervisor = tokio::spawn(supervise(Arc::clone(&state)));
@@ -185,8 +184,12 @@ fn binary(name: &str) -> Result<PathBuf> {
             let own = std::env::current_exe()?;
             // Tests are in `deps`, below the programs.
             let beside = own.parent().context("a program is in a directory")?;
-            if beside.ends_with("deps") { beside.parent().map(Path::to_owned) } else { Some(beside.to_owned()) }
-                .context("a program is in a directory")?
+            if beside.ends_with("deps") {
+                beside.parent().map(Path::to_owned)
+            } else {
+                Some(beside.to_owned())
+            }
+            .context("a program is in a directory")?
         }
     };
     let path = directory.join(name);

@@ -86,7 +86,8 @@ pub async fn settled(parts: &Parts, patience: Duration) -> Result<()> {
 async fn unsettled(parts: &Parts, viewer: &dyn Viewer) -> Result<Option<String>> {
     let mut lag = 0;
     let positions = parts.sql("SELECT topic_id, partition, next_offset FROM consumer_offsets").await?;
-    let next: HashMap<(String, i32), i64> = positions.iter().map(|row| position(row)).collect::<Result<_>>()?;
+    let next: HashMap<(String, i32), i64> =
+        positions.iter().map(|row| position(row)).collect::<Result<_>>()?;
     for of in viewer.offsets().await? {
         let known = next.get(&(of.topic.to_string(), of.partition)).copied();
         lag += of.end - known.unwrap_or(of.log_start);
@@ -176,7 +177,9 @@ async fn count_letters(parts: &Parts, garbage: &[String], verdict: &mut Verdict)
             verdict.duplicated += 1;
         }
         if letters.get(place) != Some(payload) {
-            verdict.wrong.push(format!("the dead letter of {place} is not as it was in the topic: {payload}"));
+            verdict
+                .wrong
+                .push(format!("the dead letter of {place} is not as it was in the topic: {payload}"));
         }
     }
     verdict.lost += letters.keys().filter(|place| !seen.contains(place)).count();
@@ -201,7 +204,9 @@ async fn published(parts: &Parts) -> Result<Vec<(String, String)>> {
                     read.insert(batch.partition, record.offset + 1);
                     let header = |name: &str| {
                         let value = record.headers.iter().find(|(known, _)| known.ends_with(name));
-                        value.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+                        value
+                            .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+                            .unwrap_or_default()
                     };
                     let place = format!("{}/{}", header(".partition"), header(".offset"));
                     letters.push((place, String::from_utf8_lossy(&record.payload).into_owned()));

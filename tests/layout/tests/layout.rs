@@ -31,6 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("layout-tests", &[]),
     ("browser-tests", &[]),
+    ("fault-tests", &["topic"]),
 ];
 const SHARED: &[&str] = &["record", "resilience", "process", "settings", "topic", "store"];
 

@@ -1,6 +1,7 @@
 //! Events as rows.
 
 use super::failure::Failure;
+use crate::texts;
 use record::{Level, LogRecord, OrganizationId, Timestamp, Uuid};
 use rusqlite::{CachedStatement, Connection, Result, Row, params, types::Type};
 use serde_json::value::RawValue;
@@ -28,7 +29,7 @@ impl<'a> Insert<'a> {
 
     /// Inserts one event.
     pub(super) fn row(&mut self, organization: i64, record: &LogRecord) -> Result<(), Failure> {
-        check(record)?;
+        texts::check(record).map_err(Failure::Refused)?;
         self.0.execute(params![
             organization,
             record.timestamp.as_nanos(),
@@ -41,22 +42,6 @@ impl<'a> Insert<'a> {
             record.attributes.as_deref().map(RawValue::get),
         ])?;
         Ok(())
-    }
-}
-
-/// SQLite would keep U+0000, but PostgreSQL does not (its text is UTF-8 without it): a record is broken in both stores
-/// or in none.
-fn check(record: &LogRecord) -> Result<(), Failure> {
-    let texts = [
-        ("service", Some(&record.service)),
-        ("message", Some(&record.message)),
-        ("traceId", record.trace_id.as_ref()),
-        ("spanId", record.span_id.as_ref()),
-    ];
-    let has_nul = |text: &String| memchr::memchr(0, text.as_bytes()).is_some();
-    match texts.into_iter().find(|(_, text)| text.is_some_and(has_nul)) {
-        Some((name, _)) => Err(Failure::Refused(format!("{name} contains U+0000, which text cannot hold"))),
-        None => Ok(()),
     }
 }
 

@@ -11,8 +11,8 @@ impl Config {
             "LOGPIPELINE_DATABASE_URL",
             "Database, such as postgres://user:password@host:5432/logs",
         );
-        let authority: Option<PathBuf> =
-            settings.optional("LOGPIPELINE_DATABASE_CA", "File of authorities to trust, PEM; else the system's");
+        let authority: Option<PathBuf> = settings
+            .optional("LOGPIPELINE_DATABASE_CA", "File of authorities to trust, PEM; else the system's");
         let usual = Config::new(url);
         Config {
             tls: settings.parsed(

@@ -30,7 +30,8 @@ fn security(settings: &mut Settings) -> Security {
         protocol,
     );
     let tls = Tls {
-        ca: settings.optional("LOGPIPELINE_KAFKA_SSL_CA", "File of authorities to trust, PEM; else the system's"),
+        ca: settings
+            .optional("LOGPIPELINE_KAFKA_SSL_CA", "File of authorities to trust, PEM; else the system's"),
         certificate: settings.optional("LOGPIPELINE_KAFKA_SSL_CERTIFICATE", "File of our certificate, PEM"),
         key: settings.optional("LOGPIPELINE_KAFKA_SSL_KEY", "File of the certificate's key, PEM"),
         key_password: settings
@@ -99,7 +100,10 @@ mod tests {
         let mut secured = settings(&all);
         let config = Config::read(&mut secured);
         secured.finish().unwrap();
-        assert_eq!((config.bootstrap_servers.as_str(), config.security.protocol()), ("a:9092,b:9092", "SASL_SSL"));
+        assert_eq!(
+            (config.bootstrap_servers.as_str(), config.security.protocol()),
+            ("a:9092,b:9092", "SASL_SSL")
+        );
         assert_eq!(config.security.sasl.unwrap().mechanism, SaslMechanism::ScramSha256);
         let mut plain = settings(&all[..1]);
         assert_eq!(Config::read(&mut plain).security.protocol(), "PLAINTEXT");

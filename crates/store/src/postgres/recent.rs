@@ -1,0 +1,179 @@
+//! Ids that a partition stored last: tells an event that a client sent again because it did not hear our answer.
+//!
+//! A unique index on the rows would cost half of the rate. Events of an organisation keep to one partition, a partition to
+//! one consumer, and repetitions come within minutes: so the consumer remembers the ids of its partitions in memory,
+//! and each flush keeps its own in a row, for whoever has the partition next. What is in memory is right when it was
+//! filled up to the very position that the flush then moves; after any failure it is forgotten and read again.
+
+use super::failure::Failure;
+use crate::{Flush, PartitionKey};
+use record::{LogRecord, Uuid};
+use sqlx::{PgConnection, Row};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    fmt::Write,
+    sync::{Mutex, PoisonError},
+};
+
+/// An id and a hash of its organisation: ids of one say nothing about those of another.
+type Key = (Uuid, u64);
+const KEY_BYTES: usize = 24;
+
+/// What the partitions of this process remember.
+pub(super) struct Recent {
+    /// Ids a partition remembers; 0 for none.
+    most: usize,
+    windows: Mutex<HashMap<PartitionKey, Window>>,
+}
+
+/// Ids of the last flushes of one partition, up to a position.
+pub(super) struct Window {
+    position: i64,
+    ids: HashSet<Key>,
+    /// Ids by flush, oldest first, with the position after it.
+    flushes: VecDeque<(i64, Vec<Key>)>,
+}
+
+/// What a flush adds to the window.
+pub(super) struct Sorted {
+    /// For each row whether it is a repetition.
+    pub(super) repeated: Vec<bool>,
+    /// How many are.
+    pub(super) duplicates: usize,
+    window: Option<Window>,
+    next: i64,
+    of: PartitionKey,
+}
+
+impl Recent {
+    pub(super) fn new(most: usize) -> Recent {
+        Recent { most, windows: Mutex::default() }
+    }
+
+    /// Tells repetitions among the rows of a flush. The window is taken out, so that it is forgotten unless
+    /// [`Recent::keep`] puts it back after the commit.
+    pub(super) async fn sort(&self, connection: &mut PgConnection, flush: &Flush) -> Result<Sorted, Failure> {
+        let Flush { of, expected, next, rows, .. } = flush;
+        let mut sorted =
+            Sorted { repeated: vec![false; rows.len()], duplicates: 0, window: None, next: *next, of: *of };
+        if self.most == 0 {
+            return Ok(sorted);
+        }
+        let known = self.windows.lock().unwrap_or_else(PoisonError::into_inner).remove(of);
+        let mut window = match known.filter(|window| window.position == *expected) {
+            Some(window) => window,
+            None => load(connection, *of, *expected).await?,
+        };
+        let mut new = Vec::with_capacity(rows.len());
+        for (record, repeated) in rows.iter().zip(&mut sorted.repeated) {
+            let key = key(record);
+            if window.ids.insert(key) {
+                new.push(key);
+            } else {
+                *repeated = true;
+                sorted.duplicates += 1;
+            }
+        }
+        window.push(*next, new);
+        sorted.window = Some(window);
+        Ok(sorted)
+    }
+
+    /// SQL that keeps what the flush added, and deletes what is beyond the limit. Nothing but numbers goes into it.
+    pub(super) fn sql(&self, sorted: &Sorted) -> String {
+        let mut sql = String::new();
+        let Some(window) = &sorted.window else { return sql };
+        let (topic, partition, next) = (sorted.of.topic, sorted.of.partition, sorted.next);
+        if let Some((_, new)) = window.flushes.back().filter(|(_, new)| !new.is_empty()) {
+            sql.reserve(new.len() * KEY_BYTES * 2 + 512);
+            let _ = write!(sql, "INSERT INTO recent_ids VALUES ('{topic}', {partition}, {next}, '\\x");
+            for (id, organization) in new {
+                let _ = write!(sql, "{:x}{organization:016x}", id.simple());
+            }
+            sql.push_str("'); ");
+        }
+        if let Some(last) = window.beyond(self.most) {
+            let _ = write!(
+                sql,
+                "DELETE FROM recent_ids
+                 WHERE topic_id = '{topic}' AND partition = {partition} AND next_offset <= {last}; "
+            );
+        }
+        sql
+    }
+
+    /// Remembers what the flush added, now that it is committed.
+    pub(super) fn keep(&self, sorted: Sorted) {
+        let Some(mut window) = sorted.window else { return };
+        if let Some(last) = window.beyond(self.most) {
+            window.forget(last);
+        }
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner).insert(sorted.of, window);
+    }
+}
+
+impl Window {
+    fn push(&mut self, next: i64, new: Vec<Key>) {
+        self.position = next;
+        self.flushes.push_back((next, new));
+    }
+
+    /// Position of the last flush that has to go so that at most so many ids are left; none when there are not more.
+    fn beyond(&self, most: usize) -> Option<i64> {
+        let mut left = self.ids.len();
+        let gone = self.flushes.iter().take_while(|(_, ids)| {
+            let too_many = left > most;
+            left = left.saturating_sub(ids.len());
+            too_many
+        });
+        gone.last().map(|(next, _)| *next)
+    }
+
+    fn forget(&mut self, last: i64) {
+        while let Some((next, ids)) = self.flushes.front()
+            && *next <= last
+        {
+            ids.iter().for_each(|key| {
+                self.ids.remove(key);
+            });
+            self.flushes.pop_front();
+        }
+    }
+}
+
+/// Reads what earlier flushes kept.
+async fn load(connection: &mut PgConnection, of: PartitionKey, position: i64) -> Result<Window, Failure> {
+    let kept = sqlx::query(
+        "SELECT next_offset, ids FROM recent_ids
+         WHERE topic_id = $1::text::uuid AND partition = $2 AND next_offset <= $3 ORDER BY next_offset",
+    )
+    .bind(of.topic.to_string())
+    .bind(of.partition)
+    .bind(position)
+    .fetch_all(connection)
+    .await?;
+    let mut window = Window { position, ids: HashSet::new(), flushes: VecDeque::new() };
+    for row in &kept {
+        let ids: Vec<Key> = row.try_get::<&[u8], _>(1)?.chunks_exact(KEY_BYTES).map(read_key).collect();
+        window.ids.extend(&ids);
+        window.push(row.try_get(0)?, ids);
+    }
+    window.position = position;
+    Ok(window)
+}
+
+fn read_key(bytes: &[u8]) -> Key {
+    let (id, organization) = bytes.split_at(16);
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte));
+    (Uuid::from_u128(number(id)), u64::try_from(number(organization)).unwrap_or(u64::MAX))
+}
+
+fn key(record: &LogRecord) -> Key {
+    (record.id, hash(record.organization_id.as_str()))
+}
+
+/// FNV-1a: short, and the same in every process and version, because it is kept.
+fn hash(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

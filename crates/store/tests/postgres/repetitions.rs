@@ -1,0 +1,75 @@
+//! Events that a client sends again because it did not hear our answer.
+
+use crate::support::*;
+use record::LogRecord;
+use store::{Sink, postgres::Config, postgres::Store};
+
+#[tokio::test]
+async fn an_event_that_is_sent_again_is_there_once_and_the_ledger_counts_it() {
+    let (database, store) = store().await;
+    begin(&store, 1).await;
+    let events: Vec<_> = (0..10).map(|n| event("acme", n, &format!("event {n}"))).collect();
+    store.flush(rows(0, 0, events.clone())).await.unwrap();
+    // Half of it again, and once more within the same flush.
+    let again = [&events[5..], &[event("acme", 99, "new")], &events[..1]].concat();
+    store.flush(rows(0, 10, [again.clone(), again].concat())).await.unwrap();
+    assert_eq!(database.number("SELECT count(*) FROM logs").await, 11);
+    let row = ledger_of(&store, of(0)).await;
+    assert_eq!((row.stored, row.next, row.is_balanced()), (24, 24, true));
+    assert_eq!(database.number("SELECT duplicates FROM consumer_offsets").await, 13);
+}
+
+#[tokio::test]
+async fn the_next_owner_of_the_partition_knows_what_was_stored() {
+    let (database, first) = store().await;
+    begin(&first, 1).await;
+    let one = event("acme", 1, "one");
+    first.flush(rows(0, 0, vec![one.clone()])).await.unwrap();
+    let next = Store::open(database.config()).unwrap();
+    next.flush(rows(0, 1, vec![one.clone(), event("acme", 2, "two")])).await.unwrap();
+    // And the first again, whose memory is behind now.
+    let two = messages(&next, "acme").await;
+    assert_eq!(two, ["two", "one"]);
+    first.flush(rows(0, 3, vec![one.clone(), event("acme", 3, "three")])).await.unwrap();
+    assert_eq!(messages(&next, "acme").await, ["three", "two", "one"]);
+}
+
+#[tokio::test]
+async fn the_same_id_in_another_organisation_is_another_event() {
+    let (_database, store) = store().await;
+    begin(&store, 1).await;
+    let ours = event("acme", 1, "ours");
+    let theirs = LogRecord { id: ours.id, ..event("other", 1, "theirs") };
+    store.flush(rows(0, 0, vec![ours, theirs])).await.unwrap();
+    assert_eq!(messages(&store, "acme").await, ["ours"]);
+    assert_eq!(messages(&store, "other").await, ["theirs"]);
+}
+
+#[tokio::test]
+async fn what_a_refused_flush_had_is_no_repetition() {
+    let (_database, store) = store().await;
+    begin(&store, 1).await;
+    let good = event("acme", 1, "good");
+    let broken = event("acme", 2, "\0");
+    assert!(store.flush(rows(0, 0, vec![good.clone(), broken])).await.is_err());
+    store.flush(rows(0, 0, vec![good])).await.unwrap();
+    assert_eq!(messages(&store, "acme").await, ["good"]);
+}
+
+#[tokio::test]
+async fn only_so_many_ids_are_remembered() {
+    let database = Database::empty().await;
+    let store = open(Config { remembered_ids: 100, ..database.config() }).await;
+    begin(&store, 1).await;
+    let events: Vec<_> = (0..1_000).map(|n| event("acme", n, "m")).collect();
+    for (number, chunk) in (0..).zip(events.chunks(50)) {
+        store.flush(rows(0, number * 50, chunk.to_vec())).await.unwrap();
+    }
+    let kept = database.number("SELECT sum(length(ids)) / 24 FROM recent_ids").await;
+    assert!((100..=150).contains(&kept), "{kept} ids are kept");
+    store.flush(rows(0, 1_000, events[900..].to_vec())).await.unwrap();
+    assert_eq!(database.number("SELECT duplicates FROM consumer_offsets").await, 100);
+    let off = open(Config { remembered_ids: 0, ..database.config() }).await;
+    off.flush(rows(0, 1_100, events[..10].to_vec())).await.unwrap();
+    assert_eq!(database.number("SELECT count(*) FROM logs").await, 1_010);
+}
