@@ -1,0 +1,339 @@
+//! How to reach Kafka, and the limits of what is read from it and written to it.
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// After this a broker that does not answer counts as gone, and another one is asked.
+const BROKER_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// How often partitions and leaders are looked up although nothing failed.
+const REFRESH_METADATA: Duration = Duration::from_secs(30);
+const STATISTICS: Duration = Duration::from_secs(5);
+
+/// A topic on Kafka.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Brokers to begin with, `host:port` with commas between.
+    pub bootstrap_servers: String,
+    /// Name of the topic; it has to be there, see [`crate::kafka::ensure_topic`].
+    pub topic: String,
+    /// What the brokers call this process in logs, quotas and metrics.
+    pub client_id: String,
+    /// Encryption and authentication.
+    pub security: Security,
+    /// Limits of the writer.
+    pub writer: WriterConfig,
+    /// Limits of the readers.
+    pub reader: ReaderConfig,
+}
+
+impl Config {
+    /// A topic on brokers that want neither encryption nor authentication, with default limits.
+    pub fn new(bootstrap_servers: impl Into<String>, topic: impl Into<String>) -> Config {
+        Config {
+            bootstrap_servers: bootstrap_servers.into(),
+            topic: topic.into(),
+            client_id: "logpipeline".into(),
+            security: Security::default(),
+            writer: WriterConfig::default(),
+            reader: ReaderConfig::default(),
+        }
+    }
+}
+
+/// Encryption and authentication. With neither part the connection is plain text.
+#[derive(Debug, Clone, Default)]
+pub struct Security {
+    /// TLS, when the listener wants it.
+    pub tls: Option<Tls>,
+    /// SASL, when the listener wants it.
+    pub sasl: Option<Sasl>,
+}
+
+impl Security {
+    /// Kafka's name for the combination, as in `security.protocol`.
+    pub fn protocol(&self) -> &'static str {
+        match (&self.tls, &self.sasl) {
+            (None, None) => "PLAINTEXT",
+            (Some(_), None) => "SSL",
+            (None, Some(_)) => "SASL_PLAINTEXT",
+            (Some(_), Some(_)) => "SASL_SSL",
+        }
+    }
+}
+
+/// TLS: whom to trust, and who we are. All files are PEM.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// Certificates of the authorities to trust; the system's when not given.
+    pub ca: Option<PathBuf>,
+    /// Our certificate, for listeners that ask for one.
+    pub certificate: Option<PathBuf>,
+    /// Key of our certificate.
+    pub key: Option<PathBuf>,
+    /// Password of the key file.
+    pub key_password: Option<Secret>,
+}
+
+/// User and password for SASL.
+#[derive(Debug, Clone)]
+pub struct Sasl {
+    /// How the password is proved.
+    pub mechanism: SaslMechanism,
+    /// Name of the user.
+    pub username: String,
+    /// Password of the user.
+    pub password: Secret,
+}
+
+/// How a password is proved to a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaslMechanism {
+    /// The password itself: only over TLS.
+    Plain,
+    /// A challenge, SHA-256.
+    ScramSha256,
+    /// A challenge, SHA-512.
+    ScramSha512,
+}
+
+impl SaslMechanism {
+    /// Kafka's name, as in `sasl.mechanism`.
+    pub fn name(self) -> &'static str {
+        match self {
+            SaslMechanism::Plain => "PLAIN",
+            SaslMechanism::ScramSha256 => "SCRAM-SHA-256",
+            SaslMechanism::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+/// A text that no log may show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps the text.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Limits of a writer.
+#[derive(Debug, Clone)]
+pub struct WriterConfig {
+    /// Records that were accepted and are not acknowledged yet; appends are refused beyond.
+    pub queue_records: usize,
+    /// Bytes of keys, payloads and headers of those records.
+    pub queue_bytes: usize,
+    /// Bytes of key, payload and headers of one record. The topic's `max.message.bytes` has to be a little larger.
+    pub max_record_bytes: usize,
+    /// How long records wait for company before they are sent.
+    pub linger: Duration,
+    /// After this an append that Kafka has not acknowledged is answered as unavailable.
+    pub acknowledged_within: Duration,
+}
+
+impl Default for WriterConfig {
+    fn default() -> WriterConfig {
+        WriterConfig {
+            queue_records: 200_000,
+            queue_bytes: 64 << 20,
+            max_record_bytes: 1_000_000,
+            linger: Duration::from_millis(5),
+            acknowledged_within: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Limits of a reader.
+#[derive(Debug, Clone)]
+pub struct ReaderConfig {
+    /// How the members of a group agree.
+    pub group_protocol: GroupProtocol,
+    /// How long another member may wait for a partition that was revoked. After this it gets the partition although
+    /// the [`crate::Revocation`] was not dropped: what is stored stays right, because the store compares positions.
+    pub let_go: Duration,
+    /// How often it is checked that the topic is still the same one. Until then records of a topic made anew could be
+    /// taken for those of the old one, when it has grown past the position in that time.
+    pub check_topic: Duration,
+    /// Bytes of records that wait in memory, a partition. What is fetched at once can come on top, a few MiB.
+    pub queue_bytes: usize,
+}
+
+impl Default for ReaderConfig {
+    fn default() -> ReaderConfig {
+        ReaderConfig {
+            group_protocol: GroupProtocol::default(),
+            let_go: Duration::from_secs(20),
+            check_topic: Duration::from_secs(2),
+            queue_bytes: 4 << 20,
+        }
+    }
+}
+
+/// How the members of a group agree on who reads what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// The members agree through one of them, cooperatively and sticky. Any broker speaks it.
+    Classic {
+        /// A member that was not heard of for so long is out. At least `group.min.session.timeout.ms` of the brokers.
+        session_timeout: Duration,
+    },
+    /// The brokers assign (KIP-848): Kafka 4.0 or newer. They also set the session timeout
+    /// (`group.consumer.session.timeout.ms`, 45 s unless configured).
+    Consumer,
+}
+
+impl Default for GroupProtocol {
+    fn default() -> GroupProtocol {
+        GroupProtocol::Classic { session_timeout: Duration::from_secs(10) }
+    }
+}
+
+impl Config {
+    /// What clients of every kind have in common.
+    pub(super) fn client(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set_log_level(RDKafkaLogLevel::Info);
+        client.set("bootstrap.servers", &self.bootstrap_servers);
+        client.set("client.id", &self.client_id);
+        client.set("socket.timeout.ms", millis(BROKER_ANSWERS_WITHIN));
+        client.set("socket.connection.setup.timeout.ms", millis(BROKER_ANSWERS_WITHIN));
+        client.set("socket.nagle.disable", "true");
+        client.set("socket.keepalive.enable", "true");
+        client.set("reconnect.backoff.max.ms", "2000");
+        client.set("topic.metadata.refresh.interval.ms", millis(REFRESH_METADATA));
+        client.set("allow.auto.create.topics", "false");
+        self.security.apply(&mut client);
+        client
+    }
+
+    /// An idempotent producer that keeps the order of each partition.
+    pub(super) fn producer(&self) -> ClientConfig {
+        let WriterConfig { queue_bytes, max_record_bytes, linger, acknowledged_within, .. } = self.writer;
+        let mut client = self.client();
+        client.set("statistics.interval.ms", millis(STATISTICS));
+        client.set("enable.idempotence", "true");
+        client.set("acks", "all");
+        client.set("compression.type", "lz4");
+        client.set("partitioner", "murmur2_random");
+        client.set("linger.ms", millis(linger));
+        client.set("message.timeout.ms", millis(acknowledged_within));
+        // Whole requests are let in or not before librdkafka sees them, by stricter limits than these.
+        client.set("queue.buffering.max.messages", "0");
+        client.set("queue.buffering.max.kbytes", (queue_bytes / 512 + 1024).to_string());
+        // The framing of a record; a batch of several never exceeds what one record may have.
+        client.set("message.max.bytes", (max_record_bytes + 512).to_string());
+        client.set("batch.size", max_record_bytes.min(1_000_000).to_string());
+        client
+    }
+
+    /// A consumer whose positions are told from outside.
+    pub(super) fn consumer(&self, group: &str) -> ClientConfig {
+        let ReaderConfig { group_protocol, queue_bytes, .. } = self.reader;
+        let mut client = self.client();
+        client.set("statistics.interval.ms", millis(STATISTICS));
+        client.set("group.id", group);
+        client.set("enable.auto.commit", "false");
+        client.set("enable.auto.offset.store", "false");
+        client.set("auto.offset.reset", "error");
+        client.set("isolation.level", "read_committed");
+        client.set("check.crcs", "true");
+        client.set("queued.max.messages.kbytes", (queue_bytes / 1024).max(1).to_string());
+        client.set("fetch.message.max.bytes", queue_bytes.min(1 << 20).to_string());
+        client.set("fetch.max.bytes", (8 << 20).to_string());
+        // A partition whose queue is full is looked at again so soon that its reader does not run dry.
+        client.set("fetch.queue.backoff.ms", "10");
+        client.set("fetch.error.backoff.ms", "100");
+        match group_protocol {
+            GroupProtocol::Classic { session_timeout } => {
+                client.set("group.protocol", "classic");
+                client.set("partition.assignment.strategy", "cooperative-sticky");
+                client.set("session.timeout.ms", millis(session_timeout));
+                client.set("heartbeat.interval.ms", millis(session_timeout / 10));
+            }
+            GroupProtocol::Consumer => {
+                client.set("group.protocol", "consumer");
+            }
+        }
+        client
+    }
+}
+
+impl Security {
+    fn apply(&self, client: &mut ClientConfig) {
+        client.set("security.protocol", self.protocol());
+        if let Some(Tls { ca, certificate, key, key_password }) = &self.tls {
+            let files = [("ca", ca), ("certificate", certificate), ("key", key)];
+            for (file, path) in files.into_iter().filter_map(|(file, path)| Some((file, path.as_ref()?))) {
+                client.set(format!("ssl.{file}.location"), path.to_string_lossy());
+            }
+            if let Some(Secret(password)) = key_password {
+                client.set("ssl.key.password", password);
+            }
+        }
+        if let Some(Sasl { mechanism, username, password: Secret(password) }) = &self.sasl {
+            client.set("sasl.mechanism", mechanism.name());
+            client.set("sasl.username", username);
+            client.set("sasl.password", password);
+        }
+    }
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().max(1).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secured() -> Config {
+        let sasl = Sasl {
+            mechanism: SaslMechanism::ScramSha512,
+            username: "pipeline".into(),
+            password: Secret::new("hunter2"),
+        };
+        let tls = Tls { key_password: Some(Secret::new("hunter3")), ..Tls::default() };
+        let security = Security { tls: Some(tls), sasl: Some(sasl) };
+        Config { security, ..Config::new("broker:9092", "logs") }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let shown = format!("{:?}", secured());
+        assert!(!shown.contains("hunter"), "{shown}");
+        assert!(shown.contains("pipeline"), "{shown}");
+    }
+
+    #[test]
+    fn the_parts_give_the_protocol() {
+        let config = secured();
+        assert_eq!(config.security.protocol(), "SASL_SSL");
+        assert_eq!(Security { tls: None, ..config.security.clone() }.protocol(), "SASL_PLAINTEXT");
+        assert_eq!(Security { sasl: None, ..config.security }.protocol(), "SSL");
+        assert_eq!(Security::default().protocol(), "PLAINTEXT");
+    }
+
+    /// librdkafka knows every setting, with every choice.
+    #[test]
+    fn librdkafka_takes_the_settings() {
+        for config in [Config::new("broker:9092", "logs"), secured()] {
+            config.producer().create_native_config().unwrap();
+            for group_protocol in [GroupProtocol::default(), GroupProtocol::Consumer] {
+                let reader = ReaderConfig { group_protocol, ..ReaderConfig::default() };
+                let config = Config { reader, ..config.clone() };
+                config.consumer("group").create_native_config().unwrap();
+            }
+        }
+    }
+}
