@@ -9,7 +9,7 @@ use std::time::Duration;
 /// After this a broker that does not answer counts as gone, and another one is asked.
 const BROKER_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// How often partitions and leaders are looked up although nothing failed.
-const REFRESH_METADATA: Duration = Duration::from_secs(30);
+const REFRESH_METADATA: Duration = Duration::from_secs(10);
 const STATISTICS: Duration = Duration::from_secs(5);
 
 /// A topic on Kafka.
@@ -251,6 +251,8 @@ impl Config {
         client.set("queued.max.messages.kbytes", (queue_bytes / 1024).max(1).to_string());
         client.set("fetch.message.max.bytes", queue_bytes.min(1 << 20).to_string());
         client.set("fetch.max.bytes", (8 << 20).to_string());
+        // A start waits for the fetch under way, which waits for records.
+        client.set("fetch.wait.max.ms", "100");
         // A partition whose queue is full is looked at again so soon that its reader does not run dry.
         client.set("fetch.queue.backoff.ms", "10");
         client.set("fetch.error.backoff.ms", "100");

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::context::Context;
-use super::native::{self, Description, LookupError};
+use super::native::{self, Description, LookupError, Offsets};
 use crate::PartitionOffsets;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -38,7 +38,7 @@ impl Lookup {
             return Err(LookupError::NoLeader(partition));
         }
         let partitions: Vec<i32> = before.partitions.iter().map(|(partition, _)| *partition).collect();
-        let (first, next) = native::both_ends(self.client.client(), &self.topic, &partitions, within)?;
+        let [first, next] = native::both_ends(self.client.client(), &self.topic, &partitions, within)?;
         match self.describe(within)?.topic == before.topic {
             true => join(&before, first, &next.into_iter().collect()),
             false => Err(LookupError::Kafka("the topic was made anew meanwhile".into())),
@@ -57,7 +57,7 @@ impl Lookup {
 
 fn join(
     Description { topic, partitions }: &Description,
-    first: Vec<(i32, i64)>,
+    first: Offsets,
     next: &HashMap<i32, i64>,
 ) -> Result<Vec<PartitionOffsets>, LookupError> {
     let topic = *topic;

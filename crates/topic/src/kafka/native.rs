@@ -44,7 +44,7 @@ impl Description {
 
 /// Which offset of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+enum End {
     /// The first that the partition holds.
     First,
     /// The one that the next record will get.
@@ -97,16 +97,19 @@ pub(super) fn describe<C: ClientContext>(
     }
 }
 
+/// Partitions and an offset of each, in no order.
+pub(super) type Offsets = Vec<(i32, i64)>;
+
 /// Both ends of each of the partitions, asked for at the same time. Blocks.
 pub(super) fn both_ends<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     partitions: &[i32],
     within: Duration,
-) -> Result<(Vec<(i32, i64)>, Vec<(i32, i64)>), LookupError> {
+) -> Result<[Offsets; 2], LookupError> {
     let first = ask_offsets(client, topic, partitions, End::First, within)?;
     let next = ask_offsets(client, topic, partitions, End::Next, within)?;
-    Ok((first.offsets()?, next.offsets()?))
+    Ok([first.offsets()?, next.offsets()?])
 }
 
 fn ask_offsets<C: ClientContext>(
@@ -176,14 +179,15 @@ impl Asked {
         let event = unsafe { rd::rd_kafka_queue_poll(self.queue.ptr(), patience) };
         let event =
             Owned::new(event, rd::rd_kafka_event_destroy).map_err(|_| LookupError::NoAnswer(self.within))?;
-        // SAFETY: the event is alive, and the text belongs to it.
+        // SAFETY: the event is alive.
         match unsafe { rd::rd_kafka_event_error(event.ptr()) } {
             rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(event),
+            // SAFETY: the text belongs to the event, which is alive.
             _ => Err(LookupError::Kafka(unsafe { text(rd::rd_kafka_event_error_string(event.ptr())) })),
         }
     }
 
-    fn offsets(&self) -> Result<Vec<(i32, i64)>, LookupError> {
+    fn offsets(&self) -> Result<Offsets, LookupError> {
         let event = self.answer()?;
         // SAFETY: the event answers ListOffsets without an error, so that there is a result; its infos and their
         // partitions belong to the event, which lives to the end of the function.

@@ -187,15 +187,13 @@ fn accept(records: Vec<NewRecord>, limit: usize) -> (Accepted, Vec<Failure>) {
     for (index, record) in (0..).zip(records) {
         let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         let size = record.key.len() + record.payload.len() + headers;
-        match size > limit {
-            true => {
-                refused.push(Failure { index: index as usize, error: AppendError::TooLarge { size, limit } })
-            }
-            false => {
-                accepted.bytes += size;
-                accepted.records.push((index, record));
-            }
+        if size > limit {
+            let error = AppendError::TooLarge { size, limit };
+            refused.push(Failure { index: index as usize, error });
+            continue;
         }
+        accepted.bytes += size;
+        accepted.records.push((index, record));
     }
     (accepted, refused)
 }

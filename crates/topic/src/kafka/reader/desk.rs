@@ -38,6 +38,7 @@ struct Slot {
     next: i64,
     /// Whether records came since the start.
     moved: bool,
+    stopped: bool,
     pending: Option<Batch>,
 }
 
@@ -61,6 +62,8 @@ pub(super) struct Due {
     pub(super) next: i64,
     pub(super) log_start: i64,
     pub(super) start: u64,
+    /// Whether librdkafka has stopped fetching it, for an offset that the brokers do not have.
+    pub(super) stopped: bool,
 }
 
 /// What the thread knows of a partition that halted.
@@ -146,6 +149,7 @@ impl Desk {
                 start: 0,
                 next: 0,
                 moved: false,
+                stopped: false,
                 pending: None,
             };
             state.slots.insert(*partition, slot);
@@ -184,16 +188,25 @@ impl Desk {
         self.lock().slots.keys().copied().collect()
     }
 
-    /// Partitions that are to begin, or to begin elsewhere; they count as begun.
+    /// Partitions that are to begin, or to begin elsewhere; they count as begun and fetched.
     pub(super) fn take_starts(&self) -> Vec<Due> {
         let mut state = self.lock();
         let starting = state.slots.iter_mut().filter(|(_, slot)| slot.phase == Phase::Starting);
         starting
             .map(|(partition, slot)| {
-                slot.phase = Phase::Reading;
-                slot.due(*partition)
+                let due = slot.due(*partition);
+                (slot.phase, slot.stopped) = (Phase::Reading, false);
+                due
             })
             .collect()
+    }
+
+    /// It did not begin, or is to begin again where it is.
+    pub(super) fn start_again(&self, partition: i32, stopped: bool) {
+        let mut state = self.lock();
+        if let Some(slot) = state.slots.get_mut(&partition).filter(|slot| slot.phase == Phase::Reading) {
+            (slot.phase, slot.stopped) = (Phase::Starting, stopped);
+        }
     }
 
     /// Partitions that records are to be collected of.
@@ -225,7 +238,7 @@ impl Desk {
         let Some(slot) = slot.filter(|slot| slot.start == due.start && slot.phase == Phase::Reading) else {
             return false;
         };
-        slot.phase = Phase::Halted;
+        (slot.phase, slot.stopped) = (Phase::Halted, true);
         true
     }
 
@@ -280,7 +293,13 @@ impl Slot {
     }
 
     fn due(&self, partition: i32) -> Due {
-        Due { partition, next: self.next, log_start: self.log_start, start: self.start }
+        Due {
+            partition,
+            next: self.next,
+            log_start: self.log_start,
+            start: self.start,
+            stopped: self.stopped,
+        }
     }
 }
 

@@ -9,10 +9,10 @@ use super::questions::{Answer, Question, Questions};
 use crate::kafka::config::Config;
 use crate::kafka::native::{Description, LookupError};
 use crate::{Assignment, PartitionOffsets, TopicId};
-use rdkafka::Offset;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Message, Offset};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +22,10 @@ const TURN: Duration = Duration::from_millis(100);
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// Before a question that was not answered is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+const SOUGHT_WITHIN: Duration = Duration::from_secs(1);
+const SEEK_AGAIN: Duration = Duration::from_millis(5);
+/// A partition that cannot be moved for so long is assigned anew.
+const STUCK: Duration = Duration::from_secs(2);
 /// Events of the client that one turn handles at most.
 const EVENTS_A_TURN: usize = 64;
 
@@ -48,6 +52,8 @@ pub(super) struct Session<'a> {
     topic: Option<TopicId>,
     leaving: Option<Leaving>,
     renew: bool,
+    /// Partitions that could not be moved yet, and since when.
+    stuck: BTreeMap<i32, Instant>,
     asked: Option<Question>,
     ask_at: Instant,
     commit_at: Instant,
@@ -74,6 +80,7 @@ impl<'a> Session<'a> {
             topic: None,
             leaving: None,
             renew: false,
+            stuck: BTreeMap::new(),
             asked: None,
             ask_at: now,
             commit_at: now + COMMIT_EVERY,
@@ -95,11 +102,11 @@ impl<'a> Session<'a> {
             if self.renew && self.leaving.is_none() && !self.revoke_all(now) {
                 break End::Renew;
             }
-            self.begin_starts();
+            self.begin_starts(now);
             self.collect();
             self.ask(now);
             self.commit_sometimes(now);
-            self.desk.bell.wait(TURN);
+            self.desk.bell.wait(if self.stuck.is_empty() { TURN } else { SEEK_AGAIN });
         };
         self.commit();
         // The client is closed with the last reference to it, and answers the group by itself.
@@ -115,16 +122,25 @@ impl<'a> Session<'a> {
             return;
         }
         self.turn_at = now + TURN;
+        let (consumer, mut strays) = (self.consumer.clone(), BTreeSet::new());
         for _ in 0..EVENTS_A_TURN {
-            match self.consumer.clone().poll(Duration::ZERO) {
+            match consumer.poll(Duration::ZERO) {
                 None => {}
-                Some(Ok(_)) => {
-                    // Each partition has a queue of its own before it is assigned.
-                    tracing::error!("a record came past the queue of its partition; beginning anew");
-                    self.renew = true;
-                }
+                Some(Ok(record)) => drop(strays.insert(record.partition())),
                 Some(Err(error)) => self.heed_error(&error, now),
             }
+        }
+        for partition in strays {
+            self.catch_stray(partition);
+        }
+    }
+
+    /// A record came past the queue of its partition, fetched before there was one: reads it again, in order.
+    fn catch_stray(&mut self, partition: i32) {
+        if self.queues.contains_key(&partition) {
+            tracing::debug!(partition, "records came past the queue");
+            self.split_queue(partition);
+            self.desk.start_again(partition, false);
         }
     }
 
@@ -153,26 +169,37 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Nothing of the partitions is fetched that anyone reads before they are started; they stand at their end.
+    /// Assigns partitions at rest: paused, and at an offset that needs no question. librdkafka would ask where a logical
+    /// one is, and ask again when it was moved meanwhile, and then move back.
     fn take_on(&mut self, partitions: &[i32], now: Instant) {
         for partition in partitions {
-            let Some(mut queue) = self.consumer.split_partition_queue(&self.config.topic, *partition) else {
-                tracing::error!(partition, "there is no queue for the partition");
-                continue;
-            };
-            let desk = self.desk.clone();
-            queue.set_nonempty_callback(move || desk.bell.ring());
-            self.queues.insert(*partition, queue);
+            self.split_queue(*partition);
             self.unannounced.insert(*partition);
         }
-        self.assign(partitions.iter().map(|partition| (*partition, Offset::End)));
+        let anywhere = || partitions.iter().map(|partition| (*partition, Offset::Offset(0)));
+        if let Err(error) = self.consumer.pause(&member::list(&self.config.topic, anywhere())) {
+            tracing::warn!(%error, "partitions could not be paused");
+        }
+        self.assign(anywhere());
         self.asked = None;
         self.ask_at = now;
+    }
+
+    /// Records of the partition go to a queue of its own from now on, also when it is assigned later.
+    fn split_queue(&mut self, partition: i32) {
+        let Some(mut queue) = self.consumer.split_partition_queue(&self.config.topic, partition) else {
+            tracing::error!(partition, "there is no queue for the partition");
+            return;
+        };
+        let desk = self.desk.clone();
+        queue.set_nonempty_callback(move || desk.bell.ring());
+        self.queues.insert(partition, queue);
     }
 
     fn revoke(&mut self, partitions: Vec<i32>, answer_group: bool, now: Instant) -> Leaving {
         for partition in &partitions {
             self.queues.remove(partition);
+            self.stuck.remove(partition);
             self.unannounced.remove(partition);
         }
         let deadline = now + self.config.reader.let_go;
@@ -211,23 +238,58 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Begins partitions where the reader said. A seek does not bring a partition back that librdkafka has stopped for
-    /// an offset out of range; assigning anew does, and drops what was fetched before.
-    fn begin_starts(&mut self) {
+    /// Begins partitions where the reader said: by a seek, or by assigning anew when librdkafka has stopped to fetch.
+    fn begin_starts(&mut self, now: Instant) {
         // Unassigning would be taken for the answer to the group.
         if self.leaving.is_some() {
             return;
         }
-        let starts = self.desk.take_starts();
-        if starts.is_empty() {
-            return;
+        let (stopped, running): (Vec<Due>, Vec<Due>) =
+            self.desk.take_starts().into_iter().partition(|due| due.stopped);
+        if !stopped.is_empty() {
+            self.assign_anew(&stopped);
         }
-        let at = |due: &Due| (due.partition, Offset::Offset(due.next));
-        let list = member::list(&self.config.topic, starts.iter().map(at));
+        if !running.is_empty() {
+            self.seek(&running, now);
+        }
+    }
+
+    fn assign_anew(&mut self, starts: &[Due]) {
+        let list = member::list(&self.config.topic, starts.iter().map(position));
         if let Err(error) = self.consumer.incremental_unassign(&list) {
             tracing::warn!(%error, "partitions could not be moved");
         }
-        self.assign(starts.iter().map(at));
+        self.assign(starts.iter().map(position));
+        for due in starts {
+            self.stuck.remove(&due.partition);
+            self.split_queue(due.partition);
+        }
+    }
+
+    /// A partition that was assigned a moment ago is not fetched yet and cannot be moved before it is.
+    fn seek(&mut self, starts: &[Due], now: Instant) {
+        let list = member::list(&self.config.topic, starts.iter().map(position));
+        let sought = match self.consumer.seek_partitions(list, SOUGHT_WITHIN) {
+            Ok(list) => {
+                list.elements().iter().filter(|one| one.error().is_ok()).map(|one| one.partition()).collect()
+            }
+            Err(_) => BTreeSet::<i32>::new(),
+        };
+        let list = member::list(
+            &self.config.topic,
+            starts.iter().filter(|due| sought.contains(&due.partition)).map(position),
+        );
+        if let Err(error) = self.consumer.resume(&list) {
+            tracing::warn!(%error, "partitions could not be resumed");
+        }
+        for Due { partition, .. } in starts {
+            if sought.contains(partition) {
+                self.stuck.remove(partition);
+            } else {
+                let since = *self.stuck.entry(*partition).or_insert(now);
+                self.desk.start_again(*partition, now >= since + STUCK);
+            }
+        }
     }
 
     fn collect(&mut self) {
@@ -264,6 +326,11 @@ impl<'a> Session<'a> {
                 self.renew = true;
             }
             _ => match error.rdkafka_error_code() {
+                // Of a partition whose queue was not there yet: those that cannot be moved are assigned anew.
+                Some(RDKafkaErrorCode::AutoOffsetReset) => {
+                    let partitions: Vec<i32> = self.queues.keys().copied().collect();
+                    partitions.into_iter().for_each(|partition| self.catch_stray(partition));
+                }
                 // One of several brokers, and it may come back.
                 Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {}
                 Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
@@ -388,6 +455,10 @@ impl<'a> Session<'a> {
             tracing::debug!(%error, "offsets were not committed");
         }
     }
+}
+
+fn position(due: &Due) -> (i32, Offset) {
+    (due.partition, Offset::Offset(due.next))
 }
 
 fn assignment(offsets: &PartitionOffsets) -> Assignment {
