@@ -88,8 +88,7 @@ async fn forward(client: TcpStream, shared: Arc<Shared>) {
     let (swallows, swallowing) = watch::channel(false);
     let there = async {
         let mut buffer = vec![0; 256 << 10];
-        loop {
-            let Ok(length @ 1..) = from_client.read(&mut buffer).await else { break };
+        while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
             if *swallows.borrow() {
                 continue;
             }
@@ -112,8 +111,7 @@ async fn forward(client: TcpStream, shared: Arc<Shared>) {
     };
     let back = async {
         let mut buffer = vec![0; 256 << 10];
-        loop {
-            let Ok(length @ 1..) = from_server.read(&mut buffer).await else { break };
+        while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
             if !*swallowing.borrow() && to_client.write_all(&buffer[..length]).await.is_err() {
                 break;
             }
