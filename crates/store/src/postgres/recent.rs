@@ -87,8 +87,10 @@ impl Recent {
         if let Some((_, new)) = window.flushes.back().filter(|(_, new)| !new.is_empty()) {
             sql.reserve(new.len() * KEY_BYTES * 2 + 512);
             let _ = write!(sql, "INSERT INTO recent_ids VALUES ('{topic}', {partition}, {next}, '\\x");
+            let mut hex = [0; 32];
             for (id, organization) in new {
-                let _ = write!(sql, "{:x}{organization:016x}", id.simple());
+                sql.push_str(id.simple().encode_lower(&mut hex));
+                sql.push_str(&Uuid::from_u64_pair(*organization, 0).simple().encode_lower(&mut hex)[..16]);
             }
             sql.push_str("'); ");
         }

@@ -3,6 +3,8 @@
 //!
 //! Each test has a database of its own; those that break a server have a server of their own.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod flushing;
 mod letters;
 mod outages;

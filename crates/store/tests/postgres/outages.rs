@@ -90,10 +90,9 @@ async fn a_frozen_server_is_an_outage_after_a_bounded_time_and_goes_on_when_it_t
 async fn a_network_that_swallows_everything_is_noticed_and_nothing_is_stored_by_halves() {
     let limit = Duration::from_millis(700);
     let (database, proxy, store) = behind_proxy(|config| Config { answer_timeout: limit, ..config }).await;
-    for needle in [ROWS, COMMIT] {
-        let expected = ledger_of(&store, of(0)).await.next;
+    for (expected, happened, needle) in [(0, 1, ROWS), (500, 2, COMMIT)] {
         let flush = || rows(0, expected, (0..500).map(|n| event("acme", n, "swallowed")).collect());
-        let (happened, began) = (expected as u32 / 500 + 1, Instant::now());
+        let began = Instant::now();
         proxy.arm(Fault::Swallow(needle));
         let reason = outage(store.flush(flush()).await);
         proxy.happened(happened).await;
@@ -139,7 +138,7 @@ async fn a_flush_that_is_given_up_by_its_caller_leaves_nothing_behind() {
     proxy.happened(1).await;
     flushing.abort();
     assert!(flushing.await.unwrap_err().is_cancelled());
-    proxy.cut();
+    // Its connection is closed, not given to the next: that one waits until the server has rolled back.
     store.flush(flush()).await.unwrap();
     assert_eq!(database.number("SELECT count(*) FROM logs").await, 500);
 }

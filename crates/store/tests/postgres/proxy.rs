@@ -9,7 +9,7 @@ use tokio::{
 
 /// What happens when the client sends these bytes, once.
 #[derive(Debug, Clone, Copy)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// They, and all that follows in either direction, are swallowed. The connection stays open.
     Swallow(&'static [u8]),
     /// They still reach the server; its answer, and all that follows, is swallowed.
@@ -19,7 +19,7 @@ pub enum Fault {
 }
 
 /// The proxy.
-pub struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     shared: Arc<Shared>,
 }
@@ -35,7 +35,7 @@ struct Shared {
 
 impl Proxy {
     /// Forwards to the server of that URL.
-    pub async fn before(url: &str) -> Proxy {
+    pub(crate) async fn before(url: &str) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
@@ -54,22 +54,22 @@ impl Proxy {
     }
 
     /// The URL by way of the proxy.
-    pub fn url(&self, url: &str) -> String {
+    pub(crate) fn url(&self, url: &str) -> String {
         url.replacen(address(url), &format!("127.0.0.1:{}", self.port), 1)
     }
 
     /// Lets the fault happen at the next opportunity, once.
-    pub fn arm(&self, fault: Fault) {
+    pub(crate) fn arm(&self, fault: Fault) {
         *self.shared.armed.lock().unwrap() = Some(fault);
     }
 
     /// Waits until a fault has happened for the n-th time.
-    pub async fn happened(&self, times: u32) {
+    pub(crate) async fn happened(&self, times: u32) {
         self.shared.happened.subscribe().wait_for(|happened| *happened >= times).await.unwrap();
     }
 
     /// Breaks all connections.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
 }
@@ -88,8 +88,7 @@ async fn forward(client: TcpStream, shared: Arc<Shared>) {
     let (swallows, swallowing) = watch::channel(false);
     let there = async {
         let mut buffer = vec![0; 256 << 10];
-        loop {
-            let Ok(length @ 1..) = from_client.read(&mut buffer).await else { break };
+        while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
             if *swallows.borrow() {
                 continue;
             }
@@ -112,8 +111,7 @@ async fn forward(client: TcpStream, shared: Arc<Shared>) {
     };
     let back = async {
         let mut buffer = vec![0; 256 << 10];
-        loop {
-            let Ok(length @ 1..) = from_server.read(&mut buffer).await else { break };
+        while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
             if !*swallowing.borrow() && to_client.write_all(&buffer[..length]).await.is_err() {
                 break;
             }

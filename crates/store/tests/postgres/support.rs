@@ -13,22 +13,22 @@ use store::{
     postgres::{Config, Store},
 };
 
-pub const BUDGET: Duration = Duration::from_secs(60);
+pub(crate) const BUDGET: Duration = Duration::from_secs(60);
 /// How many sessions of the database wait for a lock.
-pub const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+pub(crate) const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
      WHERE datname = current_database() AND wait_event_type = 'Lock'";
 /// Nanoseconds.
-pub const DAY: i64 = 86_400_000_000_000;
+pub(crate) const DAY: i64 = 86_400_000_000_000;
 
 /// A database of its own, dropped at the end.
-pub struct Database {
+pub(crate) struct Database {
     server: String,
     name: String,
 }
 
 impl Database {
     /// An empty database on the server of all tests.
-    pub async fn empty() -> Database {
+    pub(crate) async fn empty() -> Database {
         let server = std::env::var("LOGPIPELINE_TEST_POSTGRES").expect(
             "LOGPIPELINE_TEST_POSTGRES is the URL of a PostgreSQL whose user may make databases: \
              LOGPIPELINE_TEST_POSTGRES=$(hack/postgres.sh up)",
@@ -37,7 +37,7 @@ impl Database {
     }
 
     /// An empty database on that server.
-    pub async fn on(server: &str) -> Database {
+    pub(crate) async fn on(server: &str) -> Database {
         let name = format!("test_{}", Uuid::now_v7().simple());
         let mut admin = PgConnection::connect(server).await.expect("the server of the tests answers");
         let sql = format!("CREATE DATABASE {name} TEMPLATE template0");
@@ -46,34 +46,34 @@ impl Database {
     }
 
     /// The URL of this database.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let (server, _) = self.server.rsplit_once('/').expect("the URL names a database");
         format!("{server}/{}", self.name)
     }
 
     /// The usual configuration, with few days, so that a test begins quickly.
-    pub fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         Config { connections: 5, days_back: 1, days_ahead: 1, ..Config::new(self.url()) }
     }
 
     /// A connection beside the store.
-    pub async fn connect(&self) -> PgConnection {
+    pub(crate) async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.url()).await.unwrap()
     }
 
     /// Runs statements beside the store.
-    pub async fn run(&self, sql: &str) {
+    pub(crate) async fn run(&self, sql: &str) {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connect().await).await.unwrap();
     }
 
     /// One number from beside the store.
-    pub async fn number(&self, sql: &str) -> i64 {
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
         let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut self.connect().await).await.unwrap();
         row.get(0)
     }
 
     /// Waits until the number is not 0.
-    pub async fn until(&self, sql: &str) {
+    pub(crate) async fn until(&self, sql: &str) {
         for _ in 0..3_000 {
             if self.number(sql).await != 0 {
                 return;
@@ -102,14 +102,14 @@ impl Drop for Database {
 }
 
 /// A store on a database with tables and partitions.
-pub async fn store() -> (Database, Store) {
+pub(crate) async fn store() -> (Database, Store) {
     let database = Database::empty().await;
     let store = open(database.config()).await;
     (database, store)
 }
 
 /// A store with these settings, its tables and partitions made.
-pub async fn open(config: Config) -> Store {
+pub(crate) async fn open(config: Config) -> Store {
     let store = Store::open(config).unwrap();
     store.migrate().await.unwrap();
     store.maintain(Timestamp::now()).await.unwrap();
@@ -117,15 +117,15 @@ pub async fn open(config: Config) -> Store {
 }
 
 /// A server of a test's own, which it may break.
-pub struct Server {
+pub(crate) struct Server {
     port: u16,
-    pub url: String,
+    pub(crate) url: String,
 }
 
 static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 
 impl Server {
-    pub fn start() -> Server {
+    pub(crate) fn start() -> Server {
         let of_process = 26_000 + u16::try_from(std::process::id() % 500).unwrap() * 10;
         let port = of_process + NEXT_PORT.fetch_add(1, Ordering::Relaxed);
         let mut server = Server { port, url: String::new() };
@@ -134,7 +134,7 @@ impl Server {
     }
 
     /// Runs a command of `hack/postgres.sh` on this server.
-    pub fn script(&self, command: &str) -> String {
+    pub(crate) fn script(&self, command: &str) -> String {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let done = Command::new(root.join("hack/postgres.sh"))
             .arg(command)
@@ -162,15 +162,15 @@ impl Drop for Server {
     }
 }
 
-pub fn of(partition: i32) -> PartitionKey {
+pub(crate) fn of(partition: i32) -> PartitionKey {
     PartitionKey { topic: Uuid::from_u128(7), partition }
 }
 
-pub fn at(nanos: i64) -> Timestamp {
+pub(crate) fn at(nanos: i64) -> Timestamp {
     Timestamp::from_nanos(nanos).unwrap()
 }
 
-pub fn event(organization: &str, nanos: i64, message: &str) -> LogRecord {
+pub(crate) fn event(organization: &str, nanos: i64, message: &str) -> LogRecord {
     LogRecord {
         id: Uuid::now_v7(),
         organization_id: organization.parse().unwrap(),
@@ -184,7 +184,7 @@ pub fn event(organization: &str, nanos: i64, message: &str) -> LogRecord {
     }
 }
 
-pub fn letter(offset: i64, retry_at: i64) -> NewLetter {
+pub(crate) fn letter(offset: i64, retry_at: i64) -> NewLetter {
     NewLetter {
         offset,
         key: "acme".into(),
@@ -196,36 +196,36 @@ pub fn letter(offset: i64, retry_at: i64) -> NewLetter {
 }
 
 /// A flush of rows only, from `expected` on.
-pub fn rows(partition: i32, expected: i64, rows: Vec<LogRecord>) -> Flush {
+pub(crate) fn rows(partition: i32, expected: i64, rows: Vec<LogRecord>) -> Flush {
     let next = expected + rows.len() as i64;
     Flush { of: of(partition), expected, next, rows, letters: vec![], skipped: 0, lost: 0 }
 }
 
 /// A flush of letters only, from `expected` on.
-pub fn letters(partition: i32, expected: i64, letters: Vec<NewLetter>) -> Flush {
+pub(crate) fn letters(partition: i32, expected: i64, letters: Vec<NewLetter>) -> Flush {
     let next = expected + letters.len() as i64;
     Flush { of: of(partition), expected, next, rows: vec![], letters, skipped: 0, lost: 0 }
 }
 
-pub async fn begin(store: &Store, partitions: i32) {
+pub(crate) async fn begin(store: &Store, partitions: i32) {
     let asked: Vec<_> = (0..partitions).map(|partition| Position { of: of(partition), next: 0 }).collect();
     store.positions(&asked).await.unwrap();
 }
 
-pub fn everything(organization: &str) -> Filter {
+pub(crate) fn everything(organization: &str) -> Filter {
     let organization = organization.parse().unwrap();
     Filter { organization, from: None, to: None, levels: vec![], service: None, words: vec![] }
 }
 
 /// All messages of an organisation, newest first.
-pub async fn messages(store: &Store, organization: &str) -> Vec<String> {
+pub(crate) async fn messages(store: &Store, organization: &str) -> Vec<String> {
     let question =
         SearchQuestion { filter: everything(organization), limit: 10_000, after: None, budget: BUDGET };
     let page = store.search(question).await.unwrap();
     page.logs.into_iter().map(|log| log.message).collect()
 }
 
-pub async fn ledger_of(store: &Store, of: PartitionKey) -> LedgerRow {
+pub(crate) async fn ledger_of(store: &Store, of: PartitionKey) -> LedgerRow {
     let rows = store.ledger().await.unwrap();
     *rows.iter().find(|row| (row.topic, row.partition) == (of.topic, of.partition)).unwrap()
 }
