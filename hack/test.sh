@@ -12,7 +12,7 @@ Runs the suites named, or all of them. Can be run any number of times; what is m
 
   fast         format, lints, layout and unit tests: the everyday loop
   unit         fast, and documentation, licences and sources of dependencies
-  integration  real processes: crashes, bad input, limits, drains
+  integration  real processes on embedded parts, real Kafka, real PostgreSQL: crashes, outages, bad input, limits
   browser      the web page in headless Chromium
   alerts       alert rules        (nothing to run yet: there are no rules in the tree)
   operator     the control path   (nothing to run yet: there is no operator in the tree)
@@ -32,16 +32,21 @@ leave_out() { left_out+=("$*"); say "left out: $*"; }
 
 # install COMMAND PACKAGE...: Debian packages that bring a command.
 install() {
-  local command=$1 sudo=; shift
+  local command=$1; shift
   command -v "$command" >/dev/null && return
+  install_packages "$@"
+  command -v "$command" >/dev/null || fail "$command is still missing after installing $*"
+}
+
+install_packages() {
+  local sudo=
   [ "$(id -u)" = 0 ] || sudo=sudo
   if ! command -v apt-get >/dev/null || { [ -n "$sudo" ] && ! command -v sudo >/dev/null; }; then
-    fail "$command is missing. On Debian or Ubuntu: apt-get install $*"
+    fail "missing: $*. On Debian or Ubuntu: apt-get install $*"
   fi
   say "installing $*"
   $sudo apt-get update -qq
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-  command -v "$command" >/dev/null || fail "$command is still missing after installing $*"
 }
 
 need_rust() {
@@ -51,17 +56,25 @@ need_rust() {
     rustup component add rustfmt clippy || fail "rustfmt or clippy is missing: rustup component add rustfmt clippy"
 }
 
+# What librdkafka is built with, beyond a C compiler.
+need_librdkafka() {
+  install make make
+  install pkg-config pkg-config
+  pkg-config --exists openssl || install_packages libssl-dev
+}
+
 fast() {
+  need_librdkafka
   run cargo fmt --all --check
-  run cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
-  run cargo test --locked --workspace --exclude browser-tests --lib --bins --quiet
+  run cargo clippy --locked --workspace --all-targets --all-features --quiet -- -D warnings
+  run cargo test --locked --workspace --all-features --exclude browser-tests --lib --bins --quiet
   run cargo test --locked -p layout-tests --quiet
 }
 
 unit() {
   fast
-  run cargo test --locked --workspace --exclude browser-tests --doc --quiet
-  RUSTDOCFLAGS="-D warnings" run cargo doc --locked --workspace --no-deps --quiet
+  run cargo test --locked --workspace --all-features --exclude browser-tests --doc --quiet
+  RUSTDOCFLAGS="-D warnings" run cargo doc --locked --workspace --all-features --no-deps --quiet
   dependencies
 }
 
@@ -85,7 +98,21 @@ dependencies() {
 }
 
 integration() {
-  run cargo test --locked --workspace --exclude browser-tests --exclude layout-tests --test '*'
+  need_librdkafka
+  # The programs that the tests start.
+  run cargo build --locked --workspace --all-features --exclude browser-tests
+  run real_parts
+  run cargo test --locked --workspace --all-features --exclude browser-tests --exclude layout-tests --test '*'
+}
+
+# Brokers and a database of the tests' own, left running for the next time; hack/kafka.sh down and hack/postgres.sh down
+# end them.
+real_parts() {
+  local environment
+  environment=$(hack/kafka.sh up)
+  eval "$environment"
+  LOGPIPELINE_TEST_POSTGRES=$(hack/postgres.sh up)
+  export LOGPIPELINE_TEST_POSTGRES
 }
 
 browser() {
