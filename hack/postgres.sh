@@ -158,5 +158,11 @@ case "$command" in
   kill) find_programs || exit 0; end_server immediate ;;
   stop) signal STOP ;;
   cont) signal CONT ;;
-  rm) ! find_programs || end_server fast; rm -rf "$dir" ;;
+  rm)
+    ! find_programs || end_server fast
+    # Nothing but what this script has made.
+    [ ! -s "$data/PG_VERSION" ] || rm -rf "$data"
+    rm -f "$dir/log"
+    [ ! -d "$dir" ] || rmdir --ignore-fail-on-non-empty "$dir"
+    ;;
 esac

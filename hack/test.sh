@@ -12,7 +12,7 @@ Runs the suites named, or all of them. Can be run any number of times; what is m
 
   fast         format, lints, layout and unit tests: the everyday loop
   unit         fast, and documentation, licences and sources of dependencies
-  integration  real processes: crashes, bad input, limits, drains
+  integration  real processes: crashes, bad input, limits, drains; the store on a real PostgreSQL
   browser      the web page in headless Chromium
   alerts       alert rules        (nothing to run yet: there are no rules in the tree)
   operator     the control path   (nothing to run yet: there is no operator in the tree)
@@ -86,6 +86,11 @@ dependencies() {
 
 integration() {
   run cargo test --locked --workspace --exclude browser-tests --exclude layout-tests --test '*'
+  say "a real PostgreSQL"
+  LOGPIPELINE_TEST_POSTGRES=$(hack/postgres.sh up)
+  export LOGPIPELINE_TEST_POSTGRES
+  run cargo clippy --locked -p store --all-targets --features postgres --quiet -- -D warnings
+  run cargo test --locked -p store --features postgres
 }
 
 browser() {
