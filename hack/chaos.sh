@@ -19,8 +19,7 @@ EOF
 
 case "${1:-}" in -h | --help | '') usage; exit ;; esac
 
-export LOGPIPELINE_KAFKA_PORT="${LOGPIPELINE_KAFKA_PORT:-19392}"
-export LOGPIPELINE_POSTGRES_PORT="${LOGPIPELINE_POSTGRES_PORT:-25433}"
+export LOGPIPELINE_KAFKA_PORT="${LOGPIPELINE_KAFKA_PORT:-19392}" LOGPIPELINE_POSTGRES_PORT="${LOGPIPELINE_POSTGRES_PORT:-25433}"
 profile="${LOGPIPELINE_CHAOS_PROFILE:-release}"
 echo "building ($profile)" >&2
 cargo build --locked --quiet --profile "$profile" -p producer -p consumer -p fault-tests \

@@ -99,7 +99,7 @@ processes() {
   echo "$pid"
 }
 
-answers() { as_server psql --quiet --no-psqlrc --host="$dir" --port="$port" --username=postgres --command='SELECT 1' >/dev/null 2>&1; }
+answers() { PGCONNECT_TIMEOUT=3 as_server psql --quiet --no-psqlrc --host="$dir" --port="$port" --username=postgres --command='SELECT 1' >/dev/null 2>&1; }
 
 start_server() {
   server >/dev/null && return
@@ -153,10 +153,16 @@ case "$command" in
     make_database
     echo "$url"
     ;;
-  status) find_programs && answers && echo "$url" ;;
+  status) find_programs && answers && echo "$url" || exit 1 ;;
   down) find_programs || exit 0; end_server fast ;;
   kill) find_programs || exit 0; end_server immediate ;;
   stop) signal STOP ;;
   cont) signal CONT ;;
-  rm) ! find_programs || end_server fast; rm -rf "$dir" ;;
+  rm)
+    ! find_programs || end_server fast
+    # Nothing but what this script has made.
+    [ ! -s "$data/PG_VERSION" ] || rm -rf "$data"
+    rm -f "$dir/log"
+    [ ! -d "$dir" ] || rmdir --ignore-fail-on-non-empty "$dir"
+    ;;
 esac

@@ -128,7 +128,9 @@ pub trait Query: Send + Sync + 'static {
     async fn search(&self, question: SearchQuestion) -> Result<Page, QueryError>;
     /// One event by id, if the organisation has it.
     async fn get(&self, organization: &OrganizationId, id: Uuid) -> Result<Option<LogRecord>, QueryError>;
-    /// Times of the oldest and the newest event that the filter means, words left aside; `None` when there is none.
+    /// Times of the oldest and the newest event that the filter means, words left aside; `None` when there is none. Where
+    /// looking for its levels or its service would take too long, a store may leave them aside too: the span is then
+    /// wider, never narrower.
     async fn span(&self, filter: &Filter) -> Result<Option<(Timestamp, Timestamp)>, QueryError>;
     /// Counts by time.
     async fn stats(&self, question: StatsQuestion) -> Result<StatsAnswer, QueryError>;

@@ -13,11 +13,14 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt::Write,
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 /// An id and a hash of its organisation: ids of one say nothing about those of another.
 type Key = (Uuid, u64);
 const KEY_BYTES: usize = 24;
+/// What was not used for so long belongs to a partition that another consumer has by now.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
 /// What the partitions of this process remember.
 pub(super) struct Recent {
@@ -32,6 +35,7 @@ pub(super) struct Window {
     ids: HashSet<Key>,
     /// Ids by flush, oldest first, with the position after it.
     flushes: VecDeque<(i64, Vec<Key>)>,
+    used: Instant,
 }
 
 /// What a flush adds to the window.
@@ -92,7 +96,10 @@ impl Recent {
                 sql.push_str(id.simple().encode_lower(&mut hex));
                 sql.push_str(&Uuid::from_u64_pair(*organization, 0).simple().encode_lower(&mut hex)[..16]);
             }
-            sql.push_str("'); ");
+            // Whoever sets a position back finds what was kept the first time.
+            sql.push_str(
+                "') ON CONFLICT (topic_id, partition, next_offset) DO UPDATE SET ids = excluded.ids; ",
+            );
         }
         if let Some(last) = window.beyond(self.most) {
             let _ = write!(
@@ -110,7 +117,10 @@ impl Recent {
         if let Some(last) = window.beyond(self.most) {
             window.forget(last);
         }
-        self.windows.lock().unwrap_or_else(PoisonError::into_inner).insert(sorted.of, window);
+        window.used = Instant::now();
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.retain(|_, other| other.used.elapsed() < FORGOTTEN_AFTER);
+        windows.insert(sorted.of, window);
     }
 }
 
@@ -154,7 +164,7 @@ async fn load(connection: &mut PgConnection, of: PartitionKey, position: i64) ->
     .bind(position)
     .fetch_all(connection)
     .await?;
-    let mut window = Window { position, ids: HashSet::new(), flushes: VecDeque::new() };
+    let mut window = Window { position, ids: HashSet::new(), flushes: VecDeque::new(), used: Instant::now() };
     for row in &kept {
         let ids: Vec<Key> = row.try_get::<&[u8], _>(1)?.chunks_exact(KEY_BYTES).map(read_key).collect();
         window.ids.extend(&ids);

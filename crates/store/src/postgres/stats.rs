@@ -10,8 +10,8 @@ use record::{Level, Timestamp};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::{collections::BTreeMap, time::Instant};
 
-/// Events that a statement counts: by the index alone, and by their texts. About 50 ms each.
-const INDEX_LOOK: i64 = 200_000;
+/// Events that a statement counts: by the index alone, and by their texts. About 50 to 100 ms each.
+const INDEX_LOOK: i64 = 100_000;
 const TEXT_LOOK: i64 = 16_000;
 /// Events looked at from each end for the first of a level or service.
 const SPAN_LOOK: i64 = 50_000;

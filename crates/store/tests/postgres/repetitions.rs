@@ -73,3 +73,15 @@ async fn only_so_many_ids_are_remembered() {
     off.flush(rows(0, 1_100, events[..10].to_vec())).await.unwrap();
     assert_eq!(database.number("SELECT count(*) FROM logs").await, 1_010);
 }
+
+/// As somebody does who wants a partition read again from an earlier offset.
+#[tokio::test]
+async fn a_position_that_was_set_back_is_stored_from_again() {
+    let (database, store) = store().await;
+    begin(&store, 1).await;
+    store.flush(rows(0, 0, vec![event("acme", 1, "first")])).await.unwrap();
+    database.run("UPDATE consumer_offsets SET next_offset = 0, stored = 0").await;
+    store.flush(rows(0, 0, vec![event("acme", 2, "again")])).await.unwrap();
+    store.flush(rows(0, 1, vec![event("acme", 3, "and on")])).await.unwrap();
+    assert_eq!(messages(&store, "acme").await, ["and on", "again", "first"]);
+}
