@@ -17,6 +17,7 @@ mod metrics;
 mod native;
 mod producer;
 mod reader;
+mod settings;
 mod viewer;
 mod writer;
 
