@@ -35,7 +35,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         // Connections come and go; what it means for records is told where they are waited for.
-        tracing::info!(role = self.role, %error, "{reason}");
+        tracing::debug!(role = self.role, %error, "{reason}");
     }
 }
 

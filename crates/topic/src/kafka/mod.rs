@@ -11,6 +11,7 @@
 mod admin;
 mod config;
 mod context;
+mod environment;
 mod inflight;
 mod lookup;
 mod metrics;

@@ -269,3 +269,11 @@ fn topic_error(topic: &str, error: RDKafkaErrorCode) -> LookupError {
 fn millis(duration: Duration) -> c_int {
     c_int::try_from(duration.as_millis()).unwrap_or(c_int::MAX)
 }
+
+/// Makes the client suffer a fatal error, as a broken promise of idempotence does.
+#[cfg(test)]
+pub(super) fn fail<C: ClientContext>(client: &Client<C>) {
+    let error = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    // SAFETY: the client is alive and the text is a C string.
+    unsafe { rd::rd_kafka_test_fatal_error(client.native_ptr(), error, c"for a test".as_ptr()) };
+}

@@ -54,7 +54,13 @@ impl Producer {
 
     /// Whether it will never write again: a fatal error of idempotence, or its topic was made anew.
     pub(super) fn is_spoiled(&self) -> bool {
-        self.client.client().context().spoiled.load(Ordering::Relaxed)
+        let client = self.client.client();
+        client.context().spoiled.load(Ordering::Relaxed) || client.fatal_error().is_some()
+    }
+
+    #[cfg(test)]
+    pub(super) fn fail(&self) {
+        super::native::fail(self.client.client());
     }
 
     /// Makes the writer replace it.
@@ -82,7 +88,6 @@ impl Delivery {
                 AppendError::TooLarge { size, limit: self.max_record_bytes }
             }
             Some(RDKafkaErrorCode::Fatal) => {
-                self.spoiled.store(true, Ordering::Relaxed);
                 AppendError::Unavailable("the producer has to begin anew".into())
             }
             Some(code) => AppendError::Unavailable(code.to_string()),
@@ -120,10 +125,6 @@ impl ClientContext for Delivery {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            tracing::error!("the producer cannot go on and is replaced: {reason}");
-            self.spoiled.store(true, Ordering::Relaxed);
-        }
         self.context.error(error, reason);
     }
 }

@@ -1,122 +1,134 @@
-//! How to reach Kafka, from the variables of the environment. Names are those of Kafka's own clients.
+//! The configuration in librdkafka's words.
 
-use super::{Config, Sasl, SaslMechanism, Secret, Security, Tls};
-use settings::Settings;
+use super::config::{Config, GroupProtocol, ReaderConfig, Sasl, Secret, Security, Tls, WriterConfig};
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use std::time::Duration;
+
+/// After this a broker that does not answer counts as gone, and another one is asked.
+const BROKER_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// How often partitions and leaders are looked up although nothing failed.
+const REFRESH_METADATA: Duration = Duration::from_secs(10);
+const STATISTICS: Duration = Duration::from_secs(5);
 
 impl Config {
-    /// Reads what every service needs to reach the topic. Limits of reading and writing keep their defaults.
-    pub fn read(settings: &mut Settings) -> Config {
-        let bootstrap_servers: String = settings.required(
-            "LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS",
-            "Brokers to begin with, host:port with commas between",
-            "kafka:9092",
-        );
-        let topic: String =
-            settings.value("LOGPIPELINE_KAFKA_TOPIC", "Topic of the events", "logpipeline-logs");
-        let client_id = settings.value(
-            "LOGPIPELINE_KAFKA_CLIENT_ID",
-            "What the brokers call this process",
-            "logpipeline",
-        );
-        Config { client_id, security: security(settings), ..Config::new(bootstrap_servers, topic) }
+    /// What clients of every kind have in common.
+    pub(super) fn client(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set_log_level(RDKafkaLogLevel::Info);
+        client.set("bootstrap.servers", &self.bootstrap_servers);
+        client.set("client.id", &self.client_id);
+        client.set("socket.timeout.ms", millis(BROKER_ANSWERS_WITHIN));
+        client.set("socket.connection.setup.timeout.ms", millis(BROKER_ANSWERS_WITHIN));
+        client.set("socket.nagle.disable", "true");
+        client.set("socket.keepalive.enable", "true");
+        client.set("reconnect.backoff.max.ms", "2000");
+        client.set("topic.metadata.refresh.interval.ms", millis(REFRESH_METADATA));
+        client.set("allow.auto.create.topics", "false");
+        self.security.apply(&mut client);
+        client
+    }
+
+    /// An idempotent producer that keeps the order of each partition.
+    pub(super) fn producer(&self) -> ClientConfig {
+        let WriterConfig { queue_bytes, max_record_bytes, linger, acknowledged_within, .. } = self.writer;
+        let mut client = self.client();
+        client.set("statistics.interval.ms", millis(STATISTICS));
+        client.set("enable.idempotence", "true");
+        client.set("acks", "all");
+        client.set("compression.type", "lz4");
+        client.set("partitioner", "murmur2_random");
+        client.set("linger.ms", millis(linger));
+        client.set("message.timeout.ms", millis(acknowledged_within));
+        // Whole requests are let in or not before librdkafka sees them, by stricter limits than these.
+        client.set("queue.buffering.max.messages", "0");
+        client.set("queue.buffering.max.kbytes", (queue_bytes / 512 + 1024).to_string());
+        // The framing of a record; a batch of several never exceeds what one record may have.
+        client.set("message.max.bytes", (max_record_bytes + 512).to_string());
+        client.set("batch.size", max_record_bytes.min(1_000_000).to_string());
+        client
+    }
+
+    /// A consumer whose positions are told from outside.
+    pub(super) fn consumer(&self, group: &str) -> ClientConfig {
+        let ReaderConfig { group_protocol, queue_bytes, .. } = self.reader;
+        let mut client = self.client();
+        client.set("statistics.interval.ms", millis(STATISTICS));
+        client.set("group.id", group);
+        client.set("enable.auto.commit", "false");
+        client.set("enable.auto.offset.store", "false");
+        client.set("auto.offset.reset", "error");
+        client.set("isolation.level", "read_committed");
+        client.set("check.crcs", "true");
+        client.set("queued.max.messages.kbytes", (queue_bytes / 1024).max(1).to_string());
+        client.set("fetch.message.max.bytes", queue_bytes.min(1 << 20).to_string());
+        client.set("fetch.max.bytes", (8 << 20).to_string());
+        // A start waits for the fetch under way, which waits for records.
+        client.set("fetch.wait.max.ms", "100");
+        // A partition whose queue is full is looked at again so soon that its reader does not run dry.
+        client.set("fetch.queue.backoff.ms", "10");
+        client.set("fetch.error.backoff.ms", "100");
+        match group_protocol {
+            GroupProtocol::Classic { session_timeout } => {
+                client.set("group.protocol", "classic");
+                client.set("partition.assignment.strategy", "cooperative-sticky");
+                client.set("session.timeout.ms", millis(session_timeout));
+                client.set("heartbeat.interval.ms", millis(session_timeout / 10));
+            }
+            GroupProtocol::Consumer => {
+                client.set("group.protocol", "consumer");
+            }
+        }
+        client
     }
 }
 
-fn security(settings: &mut Settings) -> Security {
-    let (with_tls, with_sasl) = settings.parsed(
-        "LOGPIPELINE_KAFKA_SECURITY_PROTOCOL",
-        "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
-        "PLAINTEXT",
-        protocol,
-    );
-    let tls = Tls {
-        ca: settings
-            .optional("LOGPIPELINE_KAFKA_SSL_CA", "File of authorities to trust, PEM; else the system's"),
-        certificate: settings.optional("LOGPIPELINE_KAFKA_SSL_CERTIFICATE", "File of our certificate, PEM"),
-        key: settings.optional("LOGPIPELINE_KAFKA_SSL_KEY", "File of the certificate's key, PEM"),
-        key_password: settings
-            .secret("LOGPIPELINE_KAFKA_SSL_KEY_PASSWORD", "Password of the key file")
-            .map(Secret::new),
-    };
-    let mechanism = settings.parsed(
-        "LOGPIPELINE_KAFKA_SASL_MECHANISM",
-        "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
-        "SCRAM-SHA-512",
-        mechanism,
-    );
-    let username: Option<String> = settings.optional("LOGPIPELINE_KAFKA_SASL_USERNAME", "User for SASL");
-    let password = settings.secret("LOGPIPELINE_KAFKA_SASL_PASSWORD", "Password for SASL");
-    let sasl = with_sasl.then(|| match (username, password) {
-        (Some(username), Some(password)) => {
-            Some(Sasl { mechanism, username, password: Secret::new(password) })
+impl Security {
+    fn apply(&self, client: &mut ClientConfig) {
+        client.set("security.protocol", self.protocol());
+        if let Some(Tls { ca, certificate, key, key_password }) = &self.tls {
+            let files = [("ca", ca), ("certificate", certificate), ("key", key)];
+            for (file, path) in files.into_iter().filter_map(|(file, path)| Some((file, path.as_ref()?))) {
+                client.set(format!("ssl.{file}.location"), path.to_string_lossy());
+            }
+            if let Some(Secret(password)) = key_password {
+                client.set("ssl.key.password", password);
+            }
         }
-        _ => {
-            settings.mistake(
-                "SASL needs LOGPIPELINE_KAFKA_SASL_USERNAME and LOGPIPELINE_KAFKA_SASL_PASSWORD (or …_FILE)",
-            );
-            None
+        if let Some(Sasl { mechanism, username, password: Secret(password) }) = &self.sasl {
+            client.set("sasl.mechanism", mechanism.name());
+            client.set("sasl.username", username);
+            client.set("sasl.password", password);
         }
-    });
-    Security { tls: with_tls.then_some(tls), sasl: sasl.flatten() }
-}
-
-/// Whether the protocol has TLS and whether it has SASL.
-fn protocol(text: &str) -> Result<(bool, bool), String> {
-    match text {
-        "PLAINTEXT" => Ok((false, false)),
-        "SSL" => Ok((true, false)),
-        "SASL_PLAINTEXT" => Ok((false, true)),
-        "SASL_SSL" => Ok((true, true)),
-        _ => Err("use PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL".into()),
     }
 }
 
-fn mechanism(text: &str) -> Result<SaslMechanism, String> {
-    [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512]
-        .into_iter()
-        .find(|mechanism| mechanism.name() == text)
-        .ok_or_else(|| "use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512".into())
+fn millis(duration: Duration) -> String {
+    duration.as_millis().max(1).to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::SaslMechanism;
     use super::*;
 
-    fn settings(variables: &[(&str, &str)]) -> Settings {
-        Settings::new(
-            variables.iter().map(|(name, value)| (format!("LOGPIPELINE_KAFKA_{name}"), (*value).to_owned())),
-        )
-    }
-
+    /// librdkafka knows every setting, with every choice.
     #[test]
-    fn the_protocol_decides_what_is_used() {
-        let all = [
-            ("BOOTSTRAP_SERVERS", "a:9092,b:9092"),
-            ("SECURITY_PROTOCOL", "SASL_SSL"),
-            ("SASL_USERNAME", "me"),
-            ("SASL_PASSWORD", "hunter2"),
-            ("SASL_MECHANISM", "SCRAM-SHA-256"),
-        ];
-        let mut secured = settings(&all);
-        let config = Config::read(&mut secured);
-        secured.finish().unwrap();
-        assert_eq!(
-            (config.bootstrap_servers.as_str(), config.security.protocol()),
-            ("a:9092,b:9092", "SASL_SSL")
-        );
-        assert_eq!(config.security.sasl.unwrap().mechanism, SaslMechanism::ScramSha256);
-        let mut plain = settings(&all[..1]);
-        assert_eq!(Config::read(&mut plain).security.protocol(), "PLAINTEXT");
-        plain.finish().unwrap();
-    }
-
-    #[test]
-    fn what_is_missing_is_told() {
-        let mut settings = settings(&[("SECURITY_PROTOCOL", "SASL_SSL"), ("SASL_MECHANISM", "GSSAPI")]);
-        Config::read(&mut settings);
-        let mistakes = settings.finish().unwrap_err().to_string();
-        for words in ["BOOTSTRAP_SERVERS is not set", "SASL needs", "SCRAM-SHA-512"] {
-            assert!(mistakes.contains(words), "{mistakes}");
+    fn librdkafka_takes_the_settings() {
+        let sasl = Sasl {
+            mechanism: SaslMechanism::ScramSha512,
+            username: "pipeline".into(),
+            password: Secret::new("hunter2"),
+        };
+        let security = Security { tls: Some(Tls::default()), sasl: Some(sasl) };
+        let plain = Config::new("broker:9092", "logs");
+        for config in [Config { security, ..plain.clone() }, plain] {
+            config.producer().create_native_config().unwrap();
+            for group_protocol in [GroupProtocol::default(), GroupProtocol::Consumer] {
+                let reader = ReaderConfig { group_protocol, ..ReaderConfig::default() };
+                let config = Config { reader, ..config.clone() };
+                config.consumer("group").create_native_config().unwrap();
+            }
         }
     }
 }

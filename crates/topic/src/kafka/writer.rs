@@ -124,6 +124,7 @@ impl Shared {
     fn replace(&self) -> Result<Arc<Producer>, AppendError> {
         let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
         if producer.is_spoiled() {
+            tracing::warn!("the producer cannot go on and is replaced");
             let new = new_producer(&self.config, &self.metrics, &self.in_flight);
             let new = new.map_err(|error| AppendError::Unavailable(error.to_string()))?;
             let old = std::mem::replace(&mut *producer, Arc::new(new));
@@ -196,4 +197,22 @@ fn accept(records: Vec<NewRecord>, limit: usize) -> (Accepted, Vec<Failure>) {
         accepted.records.push((index, record));
     }
     (accepted, refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody listens there; the client's own errors need no broker.
+    #[test]
+    fn a_fatal_error_replaces_the_producer() {
+        let config = Config::new("127.0.0.1:1", "nothing");
+        let lookup = Lookup::new(&config, Context { role: "viewer", metrics: None }).unwrap();
+        let writer = KafkaWriter::new(&config, &Metrics::default(), Arc::new(lookup)).unwrap();
+        let first = writer.shared.producer().unwrap();
+        assert!(!first.is_spoiled());
+        first.fail();
+        let second = writer.shared.producer().unwrap();
+        assert!(!second.is_spoiled() && !Arc::ptr_eq(&first, &second));
+    }
 }

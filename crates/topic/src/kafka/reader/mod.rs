@@ -7,8 +7,10 @@
 //! Each partition has a queue of its own in librdkafka. A paused one is simply not drained: librdkafka stops fetching
 //! when its queue is full, and nothing has to be fetched twice.
 
+mod bell;
 mod desk;
 mod drain;
+mod fetching;
 mod leaving;
 mod member;
 mod questions;
@@ -50,14 +52,27 @@ impl KafkaReader {
         let desk = Arc::new(Desk::default());
         let (ending, ended) = mpsc::channel();
         let thread = Thread { config, membership, metrics, desk: desk.clone() };
+        let end = EndOfThread { desk: desk.clone(), _ending: ending };
         let spawned = std::thread::Builder::new().name("topic-reader".into()).spawn(move || {
+            let _end = end;
             thread.run(lookup);
-            drop(ending);
         });
         if let Err(error) = spawned {
             desk.trouble(format!("its thread cannot be started: {error}"));
         }
         KafkaReader { desk, ended }
+    }
+}
+
+/// Nobody may wait for a thread that is gone.
+struct EndOfThread {
+    desk: Arc<Desk>,
+    _ending: mpsc::Sender<()>,
+}
+
+impl Drop for EndOfThread {
+    fn drop(&mut self) {
+        self.desk.end();
     }
 }
 

@@ -2,18 +2,17 @@
 //! the topic is made anew, which librdkafka does not follow.
 
 use super::desk::{Desk, Due, Halt};
-use super::drain::drain;
+use super::fetching::Fetching;
 use super::leaving::Leaving;
 use super::member::{self, Member, Membership, Rebalance};
 use super::questions::{Answer, Question, Questions};
 use crate::kafka::config::Config;
 use crate::kafka::native::{Description, LookupError};
 use crate::{Assignment, PartitionOffsets, TopicId};
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Message, Offset};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,10 +21,8 @@ const TURN: Duration = Duration::from_millis(100);
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// Before a question that was not answered is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-const SOUGHT_WITHIN: Duration = Duration::from_secs(1);
-const SEEK_AGAIN: Duration = Duration::from_millis(5);
-/// A partition that cannot be moved for so long is assigned anew.
-const STUCK: Duration = Duration::from_secs(2);
+/// Before it is asked where a partition goes on whose offset the brokers do not have.
+const HALTED_ASK: Duration = Duration::from_millis(20);
 /// Events of the client that one turn handles at most.
 const EVENTS_A_TURN: usize = 64;
 
@@ -44,16 +41,13 @@ pub(super) struct Session<'a> {
     desk: &'a Arc<Desk>,
     questions: &'a mut Questions,
     consumer: Arc<BaseConsumer<Member>>,
-    /// A queue of each partition that librdkafka has been assigned.
-    queues: BTreeMap<i32, PartitionQueue<Member>>,
+    fetching: Fetching,
     /// Assigned, and not told to the reader before their ends are known.
     unannounced: BTreeSet<i32>,
     /// The topic that the client reads.
     topic: Option<TopicId>,
     leaving: Option<Leaving>,
     renew: bool,
-    /// Partitions that could not be moved yet, and since when.
-    stuck: BTreeMap<i32, Instant>,
     asked: Option<Question>,
     ask_at: Instant,
     commit_at: Instant,
@@ -74,13 +68,12 @@ impl<'a> Session<'a> {
             membership,
             desk,
             questions,
+            fetching: Fetching::new(config.topic.clone(), consumer.clone(), desk.clone()),
             consumer,
-            queues: BTreeMap::new(),
             unannounced: BTreeSet::new(),
             topic: None,
             leaving: None,
             renew: false,
-            stuck: BTreeMap::new(),
             asked: None,
             ask_at: now,
             commit_at: now + COMMIT_EVERY,
@@ -102,16 +95,21 @@ impl<'a> Session<'a> {
             if self.renew && self.leaving.is_none() && !self.revoke_all(now) {
                 break End::Renew;
             }
-            self.begin_starts(now);
-            self.collect();
+            // A partition that is assigned anew would be taken for the answer to the group.
+            if self.leaving.is_none() {
+                self.fetching.begin_starts(now);
+            }
+            for (due, error) in self.fetching.collect() {
+                self.heed_partition_error(due, &error, now);
+            }
             self.ask(now);
             self.commit_sometimes(now);
-            self.desk.bell.wait(if self.stuck.is_empty() { TURN } else { SEEK_AGAIN });
+            self.desk.bell.wait(self.fetching.patience().min(TURN));
         };
         self.commit();
         // The client is closed with the last reference to it, and answers the group by itself.
         self.consumer.context().leave();
-        self.queues.clear();
+        self.fetching.end();
         end
     }
 
@@ -131,16 +129,7 @@ impl<'a> Session<'a> {
             }
         }
         for partition in strays {
-            self.catch_stray(partition);
-        }
-    }
-
-    /// A record came past the queue of its partition, fetched before there was one: reads it again, in order.
-    fn catch_stray(&mut self, partition: i32) {
-        if self.queues.contains_key(&partition) {
-            tracing::debug!(partition, "records came past the queue");
-            self.split_queue(partition);
-            self.desk.start_again(partition, false);
+            self.fetching.catch_stray(partition);
         }
     }
 
@@ -156,7 +145,7 @@ impl<'a> Session<'a> {
 
     fn heed(&mut self, decision: Rebalance, now: Instant) {
         match decision {
-            Rebalance::Assign(partitions) => self.take_on(&partitions, now),
+            Rebalance::Assign(partitions) => self.take_on(partitions, now),
             Rebalance::Revoke { partitions, lost } => {
                 if lost {
                     tracing::warn!(
@@ -169,37 +158,16 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Assigns partitions at rest: paused, and at an offset that needs no question. librdkafka would ask where a logical
-    /// one is, and ask again when it was moved meanwhile, and then move back.
-    fn take_on(&mut self, partitions: &[i32], now: Instant) {
-        for partition in partitions {
-            self.split_queue(*partition);
-            self.unannounced.insert(*partition);
-        }
-        let anywhere = || partitions.iter().map(|partition| (*partition, Offset::Offset(0)));
-        if let Err(error) = self.consumer.pause(&member::list(&self.config.topic, anywhere())) {
-            tracing::warn!(%error, "partitions could not be paused");
-        }
-        self.assign(anywhere());
+    fn take_on(&mut self, partitions: Vec<i32>, now: Instant) {
+        self.fetching.take_on(&partitions);
+        self.unannounced.extend(partitions);
         self.asked = None;
         self.ask_at = now;
     }
 
-    /// Records of the partition go to a queue of its own from now on, also when it is assigned later.
-    fn split_queue(&mut self, partition: i32) {
-        let Some(mut queue) = self.consumer.split_partition_queue(&self.config.topic, partition) else {
-            tracing::error!(partition, "there is no queue for the partition");
-            return;
-        };
-        let desk = self.desk.clone();
-        queue.set_nonempty_callback(move || desk.bell.ring());
-        self.queues.insert(partition, queue);
-    }
-
     fn revoke(&mut self, partitions: Vec<i32>, answer_group: bool, now: Instant) -> Leaving {
         for partition in &partitions {
-            self.queues.remove(partition);
-            self.stuck.remove(partition);
+            self.fetching.forget(*partition);
             self.unannounced.remove(partition);
         }
         let deadline = now + self.config.reader.let_go;
@@ -221,89 +189,7 @@ impl<'a> Session<'a> {
         let Some(leaving) = self.leaving.take_if(|leaving| leaving.is_over(now)) else { return };
         self.commit();
         if leaving.answer_group {
-            let list = member::list(
-                &self.config.topic,
-                leaving.partitions.iter().map(|partition| (*partition, Offset::Invalid)),
-            );
-            if let Err(error) = self.consumer.incremental_unassign(&list) {
-                tracing::warn!(%error, "partitions could not be given back");
-            }
-        }
-    }
-
-    fn assign(&self, partitions: impl IntoIterator<Item = (i32, Offset)>) {
-        let list = member::list(&self.config.topic, partitions);
-        if let Err(error) = self.consumer.incremental_assign(&list) {
-            tracing::warn!(%error, "partitions could not be taken");
-        }
-    }
-
-    /// Begins partitions where the reader said: by a seek, or by assigning anew when librdkafka has stopped to fetch.
-    fn begin_starts(&mut self, now: Instant) {
-        // Unassigning would be taken for the answer to the group.
-        if self.leaving.is_some() {
-            return;
-        }
-        let (stopped, running): (Vec<Due>, Vec<Due>) =
-            self.desk.take_starts().into_iter().partition(|due| due.stopped);
-        if !stopped.is_empty() {
-            self.assign_anew(&stopped);
-        }
-        if !running.is_empty() {
-            self.seek(&running, now);
-        }
-    }
-
-    fn assign_anew(&mut self, starts: &[Due]) {
-        let list = member::list(&self.config.topic, starts.iter().map(position));
-        if let Err(error) = self.consumer.incremental_unassign(&list) {
-            tracing::warn!(%error, "partitions could not be moved");
-        }
-        self.assign(starts.iter().map(position));
-        for due in starts {
-            self.stuck.remove(&due.partition);
-            self.split_queue(due.partition);
-        }
-    }
-
-    /// A partition that was assigned a moment ago is not fetched yet and cannot be moved before it is.
-    fn seek(&mut self, starts: &[Due], now: Instant) {
-        let list = member::list(&self.config.topic, starts.iter().map(position));
-        let sought = match self.consumer.seek_partitions(list, SOUGHT_WITHIN) {
-            Ok(list) => {
-                list.elements().iter().filter(|one| one.error().is_ok()).map(|one| one.partition()).collect()
-            }
-            Err(_) => BTreeSet::<i32>::new(),
-        };
-        let list = member::list(
-            &self.config.topic,
-            starts.iter().filter(|due| sought.contains(&due.partition)).map(position),
-        );
-        if let Err(error) = self.consumer.resume(&list) {
-            tracing::warn!(%error, "partitions could not be resumed");
-        }
-        for Due { partition, .. } in starts {
-            if sought.contains(partition) {
-                self.stuck.remove(partition);
-            } else {
-                let since = *self.stuck.entry(*partition).or_insert(now);
-                self.desk.start_again(*partition, now >= since + STUCK);
-            }
-        }
-    }
-
-    fn collect(&mut self) {
-        let now = Instant::now();
-        for due in self.desk.wanted() {
-            let Some(queue) = self.queues.get(&due.partition) else { continue };
-            let (batch, error) = drain(queue, due);
-            let next = batch.as_ref().and_then(|batch| batch.records.last()).map(|last| last.offset + 1);
-            if let Some(batch) = batch {
-                self.desk.offer(due, batch);
-            }
-            if let Some(error) = error {
-                self.heed_partition_error(Due { next: next.unwrap_or(due.next), ..due }, &error, now);
-            }
+            self.fetching.unassign(leaving.partitions.iter().map(|partition| (*partition, Offset::Invalid)));
         }
     }
 
@@ -312,7 +198,8 @@ impl<'a> Session<'a> {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                 if self.desk.halt(due) {
                     self.asked = None;
-                    self.ask_at = now;
+                    // An offset that comes and goes must not keep this going in circles.
+                    self.ask_at = now + HALTED_ASK;
                 }
             }
             _ => self.heed_error(error, now),
@@ -328,8 +215,7 @@ impl<'a> Session<'a> {
             _ => match error.rdkafka_error_code() {
                 // Of a partition whose queue was not there yet: those that cannot be moved are assigned anew.
                 Some(RDKafkaErrorCode::AutoOffsetReset) => {
-                    let partitions: Vec<i32> = self.queues.keys().copied().collect();
-                    partitions.into_iter().for_each(|partition| self.catch_stray(partition));
+                    self.fetching.partitions().into_iter().for_each(|one| self.fetching.catch_stray(one));
                 }
                 // One of several brokers, and it may come back.
                 Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {}
@@ -346,7 +232,7 @@ impl<'a> Session<'a> {
         if self.asked.is_some() || now < self.ask_at {
             return;
         }
-        let halted = || self.queues.keys().any(|partition| self.desk.halted(*partition).is_some());
+        let halted = || self.fetching.partitions().iter().any(|one| self.desk.halted(*one).is_some());
         let question = match !self.unannounced.is_empty() || halted() {
             true => Question::Offsets,
             false => Question::Identity,
@@ -384,9 +270,10 @@ impl<'a> Session<'a> {
         }
         if *self.membership == Membership::Alone {
             let numbers = description.partitions.iter().map(|(partition, _)| *partition);
-            let new: Vec<i32> = numbers.filter(|partition| !self.queues.contains_key(partition)).collect();
+            let known = self.fetching.partitions();
+            let new: Vec<i32> = numbers.filter(|partition| !known.contains(partition)).collect();
             if !new.is_empty() {
-                self.take_on(&new, now);
+                self.take_on(new, now);
             }
         }
     }
@@ -455,10 +342,6 @@ impl<'a> Session<'a> {
             tracing::debug!(%error, "offsets were not committed");
         }
     }
-}
-
-fn position(due: &Due) -> (i32, Offset) {
-    (due.partition, Offset::Offset(due.next))
 }
 
 fn assignment(offsets: &PartitionOffsets) -> Assignment {
