@@ -3,6 +3,7 @@
 //! `kafka_bench BROKERS write|read RECORDS` or `kafka_bench BROKERS rebalance classic|consumer`; see `hack/kafka.sh`.
 #![allow(clippy::unwrap_used, reason = "a measurement ends by panicking")]
 
+use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -46,13 +47,15 @@ fn payload(number: usize) -> Vec<u8> {
 
 async fn append(topic: &Topic, records: usize) {
     let writer = topic.writer().unwrap();
+    let payloads: Arc<Vec<Bytes>> = Arc::new((0..20_000).map(|number| payload(number).into()).collect());
+    let keys: Arc<Vec<Bytes>> = Arc::new((0..50).map(|number| format!("org-{number}").into()).collect());
     let tasks = (0..REQUESTS_AT_ONCE).map(|task| {
-        let writer = writer.clone();
+        let (writer, payloads, keys) = (writer.clone(), payloads.clone(), keys.clone());
         tokio::spawn(async move {
             for request in 0..records / REQUEST / REQUESTS_AT_ONCE {
                 let record = |n: usize| NewRecord {
-                    key: format!("org-{}", (task + n) % 50).into(),
-                    payload: payload(request * REQUEST + n).into(),
+                    key: keys[(task + n) % keys.len()].clone(),
+                    payload: payloads[(request * REQUEST + n) % payloads.len()].clone(),
                     headers: vec![],
                 };
                 let failures = writer.append((0..REQUEST).map(record).collect()).await;
@@ -95,6 +98,8 @@ struct Measured(Instant, Duration);
 
 impl Measured {
     fn begin() -> Measured {
+        // Forgets the peak of memory so far.
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
         Measured(Instant::now(), cpu())
     }
 

@@ -40,7 +40,8 @@ pub struct Assignment {
     pub partition: i32,
     /// First offset that the partition holds.
     pub log_start: i64,
-    /// Offset that the next record will get.
+    /// Offset that the next record will get. A stored position beyond it says that the topic has lost records that it
+    /// had acknowledged: compare before starting.
     pub end: i64,
 }
 
@@ -94,6 +95,10 @@ pub trait Reader: Send + 'static {
 
     /// Delivers an assigned partition from `offset` on; the first record follows at `log_start` when that is higher.
     /// Also moves a partition already started.
+    ///
+    /// An offset beyond the end is never moved to one that is there: nothing of the partition is delivered, and a topic
+    /// that can lose its end tells so by a [`ReadError`], once. A partition that loses its end while it is read is
+    /// revoked and assigned anew, so that its owner compares again.
     fn start(&mut self, partition: i32, offset: i64);
 
     /// Delivers nothing of the partition until [`Reader::resume`]; what [`Reader::next`] has not answered yet is kept.

@@ -61,8 +61,8 @@ impl Config {
         client.set("isolation.level", "read_committed");
         client.set("check.crcs", "true");
         client.set("queued.max.messages.kbytes", (queue_bytes / 1024).max(1).to_string());
-        client.set("fetch.message.max.bytes", queue_bytes.min(1 << 20).to_string());
-        client.set("fetch.max.bytes", (8 << 20).to_string());
+        client.set("fetch.message.max.bytes", queue_bytes.min(512 << 10).to_string());
+        client.set("fetch.max.bytes", (4 << 20).to_string());
         // A start waits for the fetch under way, which waits for records.
         client.set("fetch.wait.max.ms", "100");
         // A partition whose queue is full is looked at again so soon that its reader does not run dry.
@@ -73,7 +73,8 @@ impl Config {
                 client.set("group.protocol", "classic");
                 client.set("partition.assignment.strategy", "cooperative-sticky");
                 client.set("session.timeout.ms", millis(session_timeout));
-                client.set("heartbeat.interval.ms", millis(session_timeout / 10));
+                // A member hears of a change by its next heartbeat, and a partition that moves takes two changes.
+                client.set("heartbeat.interval.ms", millis(session_timeout / 20));
             }
             GroupProtocol::Consumer => {
                 client.set("group.protocol", "consumer");

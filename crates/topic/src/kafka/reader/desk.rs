@@ -40,6 +40,8 @@ struct Slot {
     /// Whether records came since the start.
     moved: bool,
     stopped: bool,
+    /// Whether it is read again because of a gap at its next offset.
+    doubted: bool,
     pending: Option<Batch>,
 }
 
@@ -106,7 +108,7 @@ impl Desk {
         let start = state.starts;
         let Some(slot) = state.slots.get_mut(&partition) else { return false };
         (slot.phase, slot.start, slot.next, slot.moved) = (Phase::Starting, start, offset.max(0), false);
-        slot.pending = None;
+        (slot.pending, slot.doubted) = (None, false);
         drop(state);
         self.bell.ring();
         true
@@ -159,6 +161,7 @@ impl Desk {
                 next: 0,
                 moved: false,
                 stopped: false,
+                doubted: false,
                 pending: None,
             };
             state.slots.insert(*partition, slot);
@@ -232,12 +235,13 @@ impl Desk {
         let Some(slot) = slot.filter(|slot| slot.start == due.start && slot.phase == Phase::Reading) else {
             return;
         };
-        if let Some(last) = batch.records.last() {
-            (slot.next, slot.moved) = (last.offset + 1, true);
-            slot.pending = Some(batch);
-        }
+        slot.pending = slot.believe(batch);
+        let doubted = slot.doubted;
         drop(state);
         self.readable.notify_one();
+        if doubted {
+            self.bell.ring();
+        }
     }
 
     /// The brokers do not have the next offset of the partition. False when it began elsewhere meanwhile.
@@ -297,6 +301,24 @@ impl State {
 }
 
 impl Slot {
+    /// What is delivered of the batch: its records up to a gap. Only control records and compaction leave gaps, and
+    /// topics of ours have neither, so a gap is believed when it is still there after reading again from before it: a
+    /// consumer that lost its place must not look like records that were never there.
+    fn believe(&mut self, mut batch: Batch) -> Option<Batch> {
+        let first = batch.records.first()?.offset;
+        let from = if self.doubted { first } else { self.next };
+        let run =
+            batch.records.iter().zip(from..).take_while(|(record, offset)| record.offset == *offset).count();
+        self.doubted = run < batch.records.len();
+        if self.doubted {
+            batch.records.truncate(run);
+            self.phase = Phase::Starting;
+        }
+        let last = batch.records.last()?;
+        (self.next, self.moved) = (last.offset + 1, true);
+        Some(batch)
+    }
+
     fn wants_records(&self) -> bool {
         self.phase == Phase::Reading && !self.paused && self.pending.is_none()
     }

@@ -115,9 +115,16 @@ impl Fetching {
     fn assign_anew(&mut self, starts: &[Due]) {
         self.unassign(starts.iter().map(position));
         self.assign(starts.iter().map(position));
+        self.resume(starts.iter().map(position));
         for due in starts {
             self.stuck.remove(&due.partition);
             self.split_queue(due.partition);
+        }
+    }
+
+    fn resume(&self, partitions: impl IntoIterator<Item = (i32, Offset)>) {
+        if let Err(error) = self.consumer.resume(&member::list(&self.topic, partitions)) {
+            tracing::warn!(%error, "partitions could not be resumed");
         }
     }
 
@@ -130,13 +137,7 @@ impl Fetching {
             }
             Err(_) => BTreeSet::<i32>::new(),
         };
-        let list = member::list(
-            &self.topic,
-            starts.iter().filter(|due| sought.contains(&due.partition)).map(position),
-        );
-        if let Err(error) = self.consumer.resume(&list) {
-            tracing::warn!(%error, "partitions could not be resumed");
-        }
+        self.resume(starts.iter().filter(|due| sought.contains(&due.partition)).map(position));
         for Due { partition, .. } in starts {
             if sought.contains(partition) {
                 self.stuck.remove(partition);

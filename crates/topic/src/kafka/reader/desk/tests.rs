@@ -124,3 +124,24 @@ fn trouble_is_told_once_until_it_is_heard() {
     assert!(matches!(desk.take(), Some(Err(ReadError(why))) if why == "no broker"));
     assert!(desk.take().is_none());
 }
+
+#[test]
+fn a_gap_is_believed_when_it_is_still_there() {
+    let desk = started(&[0]);
+    let gapped = |from: i64| {
+        let mut batch = batch(0, from..3);
+        batch.records.extend(self::batch(0, 7..9).records);
+        batch
+    };
+    desk.offer(desk.wanted()[0], gapped(1));
+    assert_eq!(taken(&desk), None, "record 0 is missing");
+    assert_eq!(desk.take_starts()[0].next, 0);
+    desk.offer(desk.wanted()[0], gapped(0));
+    assert_eq!(taken(&desk), Some((0, 0)), "it was not missing");
+    assert_eq!(desk.take_starts()[0].next, 3);
+    desk.offer(desk.wanted()[0], batch(0, 7..9));
+    assert_eq!(taken(&desk), Some((0, 7)), "nothing is there");
+    assert_eq!(desk.wanted()[0].next, 9);
+    desk.offer(desk.wanted()[0], batch(0, 9..10));
+    assert_eq!(taken(&desk), Some((0, 9)));
+}
