@@ -1,7 +1,8 @@
 //! The log between producer and consumer: partitions of records, kept in order, read from any offset.
 //!
 //! One seam, [`Writer`], [`Reader`] and [`Viewer`], with Kafka's words and Kafka's guarantees; [`embedded`] implements
-//! it on one SQLite file for a pipeline on a single machine, `kafka` (a feature of this crate) on Apache Kafka. What the seam promises, whatever stands behind it:
+//! it on one SQLite file for a pipeline on a single machine, `kafka` (a feature of this crate) on Apache Kafka. What the
+//! seam promises, whatever stands behind it:
 //!
 //! - a record whose append was answered with success is durable: it survives the end of the process at any moment;
 //! - offsets of a partition are given in the order of appends; a key's records stay in one partition;

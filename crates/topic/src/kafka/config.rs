@@ -157,7 +157,8 @@ pub struct ReaderConfig {
     /// How often it is checked that the topic is still the same one. Until then records of a topic made anew could be
     /// taken for those of the old one, when it has grown past the position in that time.
     pub check_topic: Duration,
-    /// Bytes of records that wait in memory, a partition. What is fetched at once can come on top, a few MiB.
+    /// Bytes of records that wait in memory, a partition. What is fetched at once comes on top, and what librdkafka
+    /// keeps of each record, about as much as a small record itself.
     pub queue_bytes: usize,
 }
 
@@ -167,7 +168,7 @@ impl Default for ReaderConfig {
             group_protocol: GroupProtocol::default(),
             let_go: Duration::from_secs(20),
             check_topic: Duration::from_secs(2),
-            queue_bytes: 4 << 20,
+            queue_bytes: 2 << 20,
         }
     }
 }
