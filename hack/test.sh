@@ -74,7 +74,7 @@ fast() {
 unit() {
   fast
   run cargo test --locked --workspace --all-features --exclude browser-tests --doc --quiet
-  RUSTDOCFLAGS="-D warnings" run cargo doc --locked --workspace --all-features --no-deps --quiet
+  RUSTDOCFLAGS="-D warnings" run cargo doc --locked --workspace --all-features --no-deps --document-private-items --quiet
   dependencies
 }
 
