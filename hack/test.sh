@@ -74,7 +74,7 @@ fast() {
 unit() {
   fast
   run cargo test --locked --workspace --all-features --exclude browser-tests --doc --quiet
-  RUSTDOCFLAGS="-D warnings" run cargo doc --locked --workspace --all-features --no-deps --document-private-items --quiet
+  RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" run cargo doc --locked --workspace --all-features --no-deps --document-private-items --quiet
   dependencies
 }
 
