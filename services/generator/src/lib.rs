@@ -1,6 +1,6 @@
 //! Sends logs to a pipeline: made up at a steady rate, or replayed from a file.
 //!
-//! [`run`] is `logpipeline generate`, [`demo`] the gentle stream of a new pipeline. A [`Source`](source::Source) says
+//! [`run()`] is `logpipeline generate`, [`demo`] the gentle stream of a new pipeline. A [`Source`](source::Source) says
 //! which batch is due when; workers take batches from it and deliver each ([`deliver`]) until every event has its
 //! verdict or its time is over.
 

@@ -1,4 +1,4 @@
-//! A TCP stream that tells the connection's [`Activity`] what passes through it.
+//! A TCP stream that tells the connection's [`Activity`](super::activity::Activity) what passes through it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

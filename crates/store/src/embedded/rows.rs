@@ -6,7 +6,7 @@ use record::{Level, LogRecord, OrganizationId, Timestamp, Uuid};
 use rusqlite::{CachedStatement, Connection, Result, Row, params, types::Type};
 use serde_json::value::RawValue;
 
-/// Columns of an event, in the order that [`record`] reads them.
+/// Columns of an event, in the order that [`record()`] reads them.
 macro_rules! columns {
     () => {
         "timestamp, level, service, message, id, trace_id, span_id, attributes"
