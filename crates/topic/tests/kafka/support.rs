@@ -111,12 +111,19 @@ pub(crate) async fn next(reader: &mut dyn Reader) -> Result<Event, ReadError> {
     within(reader.next()).await
 }
 
-/// The next event, which has to be an assignment.
+/// The next event, which has to be an assignment. That the topic cannot be read for a moment, as while a partition gets
+/// its leader, is no event.
 pub(crate) async fn assigned(reader: &mut dyn Reader) -> Vec<Assignment> {
-    match next(reader).await {
-        Ok(Event::Assigned(assignments)) => assignments,
-        other => panic!("expected an assignment, not {other:?}"),
-    }
+    let assigned = async {
+        loop {
+            match reader.next().await {
+                Ok(Event::Assigned(assignments)) => return assignments,
+                Ok(other) => panic!("expected an assignment, not {other:?}"),
+                Err(error) => println!("read again: {error}"),
+            }
+        }
+    };
+    within(assigned).await
 }
 
 /// Assignments until they are all partitions, by number.
