@@ -59,6 +59,8 @@ need_rust() {
 # What librdkafka is built with, beyond a C compiler.
 need_librdkafka() {
   install make make
+  # librdkafka's configure script looks for a C++ compiler too.
+  install c++ g++
   install pkg-config pkg-config
   pkg-config --exists openssl || install_packages libssl-dev
 }
