@@ -11,8 +11,12 @@ pub mod dead_letter {
     pub const PARTITION: &str = "logpipeline.dead-letter.partition";
     /// Offset the record was read at, decimal.
     pub const OFFSET: &str = "logpipeline.dead-letter.offset";
+    /// When the record was appended to that topic, milliseconds since 1970, decimal.
+    pub const TIMESTAMP: &str = "logpipeline.dead-letter.timestamp";
     /// Why the record was refused, one line.
     pub const REASON: &str = "logpipeline.dead-letter.reason";
+    /// SQLSTATE of the refusal, when it was PostgreSQL that refused.
+    pub const SQLSTATE: &str = "logpipeline.dead-letter.sqlstate";
     /// How often storing it was tried, decimal.
     pub const ATTEMPTS: &str = "logpipeline.dead-letter.attempts";
 }

@@ -22,14 +22,18 @@ pub struct LedgerRow {
     pub topic: uuid::Uuid,
     /// Which partition.
     pub partition: i32,
-    /// Offset at which this pipeline began.
+    /// How often the partition lost its end; see [`PartitionKey::epoch`]. Each epoch has a row.
+    pub epoch: i32,
+    /// Offset at which this pipeline, or this epoch, began.
     #[serde(rename = "startOffset")]
     pub start: i64,
     /// First offset not accounted for yet.
     #[serde(rename = "nextOffset")]
     pub next: i64,
-    /// Records that became rows.
+    /// Records that became rows, repetitions among them.
     pub stored: i64,
+    /// Of `stored`: repetitions of an event, which brought no row.
+    pub duplicates: i64,
     /// Records that became dead letters, those still being retried among them.
     pub dead_lettered: i64,
     /// Of `dead_lettered`: still being retried.
@@ -45,7 +49,8 @@ impl LedgerRow {
     pub fn is_balanced(&self) -> bool {
         self.next - self.start == self.stored + self.dead_lettered + self.skipped + self.lost
             && self.retrying <= self.dead_lettered
-            && [self.stored, self.dead_lettered, self.retrying, self.skipped, self.lost]
+            && self.duplicates <= self.stored
+            && [self.stored, self.duplicates, self.dead_lettered, self.retrying, self.skipped, self.lost]
                 .iter()
                 .all(|n| *n >= 0)
     }

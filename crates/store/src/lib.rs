@@ -22,5 +22,7 @@ pub use outbox::{DeadLetter, Outbox, Publication};
 pub use query::{
     Bucket, Cursor, CursorError, Filter, Page, Query, QueryError, SearchQuestion, StatsAnswer, StatsQuestion,
 };
-pub use sink::{Flush, FlushError, Letter, LetterId, NewLetter, Outcome, PartitionKey, Sink, SinkError};
+pub use sink::{
+    Flush, FlushError, Flushed, Letter, LetterId, NewLetter, Outcome, PartitionKey, Refusal, Sink, SinkError,
+};
 pub use words::Words;

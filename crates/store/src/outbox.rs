@@ -1,6 +1,6 @@
 //! The side of the store from which dead letters go to the topic that is for them.
 
-use crate::{LetterId, PartitionKey, SinkError};
+use crate::{LetterId, PartitionKey, Refusal, SinkError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -17,10 +17,12 @@ pub struct DeadLetter {
     pub key: Bytes,
     /// Its bytes, whatever they are.
     pub payload: Bytes,
+    /// When it was appended to the topic, milliseconds since 1970.
+    pub timestamp_ms: i64,
     /// `traceparent` header, if it had one.
     pub traceparent: Option<String>,
-    /// Why it could not be stored the last time, one line.
-    pub reason: String,
+    /// Why it could not be stored the last time.
+    pub refusal: Refusal,
     /// How often storing it was tried.
     pub attempts: u32,
 }

@@ -6,13 +6,16 @@ use bytes::Bytes;
 use record::{LogRecord, Timestamp, Uuid};
 use std::time::Duration;
 
-/// A partition of a topic: what positions and the ledger are kept for.
+/// A partition of a topic, as long as its offsets mean the same records: what positions and the ledger are kept for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionKey {
     /// Identity of the topic; a topic made anew has another.
     pub topic: Uuid,
     /// Which partition.
     pub partition: i32,
+    /// How often the partition lost its end, and used offsets again that had been stored: 0 unless an unclean election
+    /// of a leader ever happened. See [`Sink::begin_epoch`].
+    pub epoch: i32,
 }
 
 /// What one transaction stores: everything that became of the offsets from `expected` up to `next`.
@@ -45,12 +48,31 @@ pub struct NewLetter {
     pub key: Bytes,
     /// Its bytes, whatever they are.
     pub payload: Bytes,
+    /// When it was appended to the topic, milliseconds since 1970.
+    pub timestamp_ms: i64,
     /// `traceparent` header, if it had one.
     pub traceparent: Option<String>,
-    /// Why it could not be stored, one line.
-    pub reason: String,
+    /// Why it could not be stored.
+    pub refusal: Refusal,
     /// When to try again.
     pub retry_at: Timestamp,
+}
+
+/// Why a record cannot be stored, whenever it is tried.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refusal {
+    /// For people, one line.
+    pub reason: String,
+    /// The five characters of PostgreSQL's error code, when it was the server that refused.
+    pub sqlstate: Option<String>,
+}
+
+impl From<String> for Refusal {
+    /// A refusal of ours, not of the server.
+    fn from(reason: String) -> Refusal {
+        Refusal { reason, sqlstate: None }
+    }
 }
 
 /// Names a letter.
@@ -82,13 +104,20 @@ pub enum Outcome {
         /// When.
         at: Timestamp,
         /// Why it failed this time.
-        reason: String,
+        refusal: Refusal,
     },
     /// Given up: it stays a dead letter.
     Dead {
         /// Why it failed the last time.
-        reason: String,
+        refusal: Refusal,
     },
+}
+
+/// What a flush came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flushed {
+    /// Rows that repeat an event stored before, and brought no row: their client did not hear our answer.
+    pub duplicates: usize,
 }
 
 /// Why a flush or a settlement changed nothing.
@@ -106,7 +135,7 @@ pub enum FlushError {
     },
     /// The store refuses the data itself; trying the same again cannot help, trying parts of it can.
     #[error("the store refuses the data: {0}")]
-    Refused(String),
+    Refused(Refusal),
     /// The store cannot be written to now; nothing is wrong with the data.
     #[error("the store is unavailable: {0}")]
     Outage(String),
@@ -120,8 +149,8 @@ pub struct SinkError(pub String);
 /// Where the consumer writes; shared by all partitions of a process.
 #[async_trait]
 pub trait Sink: Send + Sync + 'static {
-    /// Positions of partitions just assigned, in the order asked. One that the store does not know begins at the offset
-    /// given with it, which the ledger keeps as its start.
+    /// Positions of partitions just assigned, in the order asked, each in its newest epoch whatever the one asked with.
+    /// One that the store does not know begins at the offset given with it, which the ledger keeps as its start.
     ///
     /// # Errors
     /// [`SinkError`] in an outage; ask again later.
@@ -133,7 +162,16 @@ pub trait Sink: Send + Sync + 'static {
     /// [`FlushError`]; nothing was stored. After [`FlushError::Outage`] the transaction may still have been
     /// committed (its answer was lost): flushing the same again then answers [`FlushError::Moved`], with `found` at
     /// this flush's `next`.
-    async fn flush(&self, flush: Flush) -> Result<(), FlushError>;
+    async fn flush(&self, flush: Flush) -> Result<Flushed, FlushError>;
+
+    /// Begins the next epoch of a partition that has lost its end, and with it records that were stored: its offsets from
+    /// `end` on will be those of other records. The ledger keeps the row of the epoch before as it is, and gets a new one
+    /// that starts at `end`; a consumer that still works for the epoch before finds its position moved.
+    ///
+    /// # Errors
+    /// [`FlushError::Moved`] when `stored` is not the position any more: another consumer was faster. Also after an
+    /// answer that was lost; ask for the position again. [`FlushError::Outage`].
+    async fn begin_epoch(&self, stored: Position, end: i64) -> Result<Position, FlushError>;
 
     /// Letters whose time to be tried again has come, oldest first, at most `limit`.
     ///
@@ -148,7 +186,8 @@ pub trait Sink: Send + Sync + 'static {
     async fn next_due(&self, now: Timestamp) -> Result<Option<Duration>, SinkError>;
 
     /// Records what a retry came to, if the letter still waits with the same number of attempts; otherwise another
-    /// consumer settled it, and nothing changes. Answers whether it changed.
+    /// consumer settled it, and nothing changes. Answers whether it changed. An event that was stored before brings no
+    /// row, as in a flush.
     ///
     /// # Errors
     /// [`FlushError::Refused`] when the store refuses the row of [`Outcome::Stored`], [`FlushError::Outage`].
