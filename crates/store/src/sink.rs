@@ -164,14 +164,16 @@ pub trait Sink: Send + Sync + 'static {
     /// this flush's `next`.
     async fn flush(&self, flush: Flush) -> Result<Flushed, FlushError>;
 
-    /// Begins the next epoch of a partition that has lost its end, and with it records that were stored: its offsets from
-    /// `end` on will be those of other records. The ledger keeps the row of the epoch before as it is, and gets a new one
-    /// that starts at `end`; a consumer that still works for the epoch before finds its position moved.
+    /// Begins the next epoch of a partition that has lost its end, and with it records that were stored: it holds
+    /// `log_start` to `end` now, and somewhere before `end` its offsets began to be those of other records. The ledger
+    /// keeps the row of the epoch before as it is, and gets a new one; a consumer that still works for the epoch before
+    /// finds its position moved. The new epoch begins before `end`, as far back as the store can still tell events that
+    /// it has: they are counted as repetitions, and none of the others is passed over.
     ///
     /// # Errors
     /// [`FlushError::Moved`] when `stored` is not the position any more: another consumer was faster. Also after an
     /// answer that was lost; ask for the position again. [`FlushError::Outage`].
-    async fn begin_epoch(&self, stored: Position, end: i64) -> Result<Position, FlushError>;
+    async fn begin_epoch(&self, stored: Position, log_start: i64, end: i64) -> Result<Position, FlushError>;
 
     /// Letters whose time to be tried again has come, oldest first, at most `limit`.
     ///

@@ -88,7 +88,7 @@ async fn read(brokers: &str, records: usize) {
                 assignments.iter().for_each(|assignment| reader.start(assignment.partition, 0));
             }
             Event::Records(batch) => count += batch.records.len(),
-            Event::Revoked(_) => unreachable!("nobody else reads"),
+            Event::Revoked(_) | Event::Truncated(_) => unreachable!("nobody else reads, and no broker is lost"),
         }
     }
     begun.tell("read", records);
@@ -167,6 +167,7 @@ fn member(mut reader: Box<dyn Reader>, rests: Arc<Rests>) -> tokio::task::JoinHa
                     rests.delivered(batch.partition, batch.records.last().unwrap().offset + 1);
                 }
                 Ok(Event::Revoked(revocation)) => drop(revocation),
+                Ok(Event::Truncated(truncation)) => eprintln!("{truncation:?}"),
                 Err(error) => eprintln!("{error}"),
             }
         }

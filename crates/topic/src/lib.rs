@@ -16,7 +16,9 @@ mod reader;
 mod writer;
 
 pub use partitioner::partition_of;
-pub use reader::{Assignment, Batch, Event, PartitionOffsets, ReadError, Reader, Record, Revocation, Viewer};
+pub use reader::{
+    Assignment, Batch, Event, PartitionOffsets, ReadError, Reader, Record, Revocation, Truncation, Viewer,
+};
 pub use writer::{AppendError, Failure, NewRecord, Writer};
 
 /// Identity of a topic, as Kafka's topic id: a topic deleted and made anew is another one, so that positions stored

@@ -27,7 +27,7 @@ pub struct Batch {
     pub partition: i32,
     /// The first offset the partition still held when they were read.
     pub log_start: i64,
-    /// The records, at least one.
+    /// The records; none when retention deleted all that was left to read, and only `log_start` is news.
     pub records: Vec<Record>,
 }
 
@@ -40,8 +40,21 @@ pub struct Assignment {
     pub partition: i32,
     /// First offset that the partition holds.
     pub log_start: i64,
-    /// Offset that the next record will get. A stored position beyond it says that the topic has lost records that it
-    /// had acknowledged: compare before starting.
+    /// Offset that the next record will get.
+    pub end: i64,
+}
+
+/// A partition was to start beyond its end: the topic has lost records that it had acknowledged, as after an unclean
+/// election of a leader, and gives their offsets to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Truncation {
+    /// Which partition. Nothing of it is delivered before it is started elsewhere.
+    pub partition: i32,
+    /// Where it was to start.
+    pub offset: i64,
+    /// First offset that the partition held, looked up after it was to start.
+    pub log_start: i64,
+    /// Offset that its next record would get, looked up after it was to start.
     pub end: i64,
 }
 
@@ -77,6 +90,8 @@ pub enum Event {
     Revoked(Revocation),
     /// Records of a started partition.
     Records(Batch),
+    /// A partition that cannot start where it was told to.
+    Truncated(Truncation),
 }
 
 /// The topic cannot be read now; the reader goes on by itself when asked again.
@@ -96,9 +111,9 @@ pub trait Reader: Send + 'static {
     /// Delivers an assigned partition from `offset` on; the first record follows at `log_start` when that is higher.
     /// Also moves a partition already started.
     ///
-    /// An offset beyond the end is never moved to one that is there: nothing of the partition is delivered, and a topic
-    /// that can lose its end tells so by a [`ReadError`], once. A partition that loses its end while it is read is
-    /// revoked and assigned anew, so that its owner compares again.
+    /// An offset beyond the end is never moved to one that is there: nothing of the partition is delivered, and
+    /// [`Event::Truncated`] tells so, once. A partition that loses its end while it is read is revoked and assigned
+    /// anew, so that its owner starts it again and hears of it.
     fn start(&mut self, partition: i32, offset: i64);
 
     /// Delivers nothing of the partition until [`Reader::resume`]; what [`Reader::next`] has not answered yet is kept.

@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
-use store::{Flush, NewLetter, PartitionKey};
+use store::{Flush, NewLetter, PartitionKey, Refusal};
 
 /// When a batch is stored: at the first of these.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +25,8 @@ pub struct Item {
     pub lost: i64,
     /// Offsets before it that hold no record: control records, compaction.
     pub skipped: i64,
-    /// The record.
-    pub record: topic::Record,
+    /// The record; none when nothing is known yet but the offsets that are lost.
+    pub record: Option<topic::Record>,
 }
 
 /// Records of one partition without a hole between them: what one transaction stores.
@@ -37,13 +37,15 @@ pub struct Segment {
     /// Its records; offsets rise. Never empty.
     pub items: Vec<Item>,
     /// Why the store refused its only record: it is set aside instead.
-    pub refused: Option<String>,
+    pub refused: Option<Refusal>,
 }
 
 /// Collects records; gives segments.
 #[derive(Debug)]
 pub struct Batch {
     limits: Limits,
+    /// Position before the oldest item that waits.
+    expected: i64,
     /// Offset after the last record taken in.
     next: i64,
     items: VecDeque<Item>,
@@ -54,12 +56,17 @@ pub struct Batch {
 impl Batch {
     /// An empty batch of a partition that is stored up to `next`.
     pub fn new(next: i64, limits: Limits) -> Batch {
-        Batch { limits, next, items: VecDeque::new(), bytes: 0, since: None }
+        Batch { limits, expected: next, next, items: VecDeque::new(), bytes: 0, since: None }
     }
 
     /// Takes records in. One below the position is stored already and is passed over; a gap is accounted for:
-    /// below `log_start` it is lost, from there on skipped.
+    /// below `log_start` it is lost, from there on skipped. Without records all below `log_start` is lost.
     pub fn push(&mut self, log_start: i64, records: Vec<topic::Record>, now: Instant) {
+        if records.is_empty() && self.next < log_start {
+            self.items.push_back(Item { lost: log_start - self.next, skipped: 0, record: None });
+            self.next = log_start;
+            self.since.get_or_insert(now);
+        }
         for record in records {
             if record.offset < self.next {
                 continue;
@@ -68,7 +75,7 @@ impl Batch {
             let skipped = record.offset - self.next - lost;
             self.next = record.offset + 1;
             self.bytes += record.payload.len();
-            self.items.push_back(Item { lost, skipped, record });
+            self.items.push_back(Item { lost, skipped, record: Some(record) });
             self.since.get_or_insert(now);
         }
     }
@@ -91,12 +98,14 @@ impl Batch {
         let mut bytes = 0;
         while items.len() < self.limits.records && bytes < self.limits.bytes {
             let Some(item) = self.items.pop_front() else { break };
-            bytes += item.record.payload.len();
+            bytes += item.bytes();
             items.push(item);
         }
         self.bytes -= bytes;
         self.since = (!self.items.is_empty()).then_some(now);
-        Segment::new(items)
+        let segment = Segment::new(self.expected, items)?;
+        self.expected = segment.next();
+        Some(segment)
     }
 
     /// Bytes of payload waiting.
@@ -105,26 +114,37 @@ impl Batch {
     }
 }
 
+impl Item {
+    /// Offsets that it accounts for.
+    fn offsets(&self) -> i64 {
+        self.lost + self.skipped + i64::from(self.record.is_some())
+    }
+
+    fn bytes(&self) -> usize {
+        self.record.as_ref().map_or(0, |record| record.payload.len())
+    }
+}
+
 impl Segment {
-    fn new(items: Vec<Item>) -> Option<Segment> {
-        let first = items.first()?;
-        Some(Segment { expected: first.record.offset - first.lost - first.skipped, items, refused: None })
+    fn new(expected: i64, items: Vec<Item>) -> Option<Segment> {
+        (!items.is_empty()).then_some(Segment { expected, items, refused: None })
     }
 
     /// Position after it.
     pub fn next(&self) -> i64 {
-        self.items.last().map_or(self.expected, |item| item.record.offset + 1)
+        self.expected + self.items.iter().map(Item::offsets).sum::<i64>()
     }
 
     /// Bytes of payload in it.
     pub fn bytes(&self) -> usize {
-        self.items.iter().map(|item| item.record.payload.len()).sum()
+        self.items.iter().map(Item::bytes).sum()
     }
 
     /// The two halves, in order, of a segment of several records.
     pub fn split(mut self) -> (Segment, Option<Segment>) {
         let rest = self.items.split_off(self.items.len().div_ceil(2));
-        (self, Segment::new(rest))
+        let rest = Segment::new(self.next(), rest);
+        (self, rest)
     }
 
     /// What one transaction stores of it: rows of what can be read, letters of what cannot, to be tried at `retry_at`.
@@ -141,27 +161,29 @@ impl Segment {
         for item in &self.items {
             flush.lost += item.lost;
             flush.skipped += item.skipped;
+            let Some(record) = &item.record else { continue };
             let read = match &self.refused {
-                Some(reason) => Err(reason.clone()),
-                None => LogRecord::from_json(&item.record.payload).map_err(|error| error.to_string()),
+                Some(refusal) => Err(refusal.clone()),
+                None => LogRecord::from_json(&record.payload).map_err(|error| error.to_string().into()),
             };
             match read {
                 Ok(row) => flush.rows.push(row),
-                Err(reason) => flush.letters.push(letter(&item.record, reason, retry_at)),
+                Err(refusal) => flush.letters.push(letter(record, refusal, retry_at)),
             }
         }
         flush
     }
 }
 
-fn letter(record: &topic::Record, reason: String, retry_at: Timestamp) -> NewLetter {
+fn letter(record: &topic::Record, refusal: Refusal, retry_at: Timestamp) -> NewLetter {
     let traceparent = record.headers.iter().find(|(name, _)| name == record::headers::TRACEPARENT);
     NewLetter {
         offset: record.offset,
         key: record.key.clone(),
         payload: record.payload.clone(),
+        timestamp_ms: record.timestamp_ms,
         traceparent: traceparent.map(|(_, value)| String::from_utf8_lossy(value).into_owned()),
-        reason,
+        refusal,
         retry_at,
     }
 }
@@ -179,7 +201,7 @@ mod tests {
     }
 
     fn of() -> PartitionKey {
-        PartitionKey { topic: record::Uuid::nil(), partition: 0 }
+        PartitionKey { topic: record::Uuid::nil(), partition: 0, epoch: 0 }
     }
 
     #[test]
@@ -204,6 +226,22 @@ mod tests {
         let flush = batch.take(Instant::now()).unwrap().to_flush(of(), Timestamp::MIN);
         assert_eq!((flush.expected, flush.next, flush.lost, flush.skipped), (10, 19, 5, 2));
         assert_eq!(flush.letters.len(), 2, "what is not JSON is set aside");
+    }
+
+    #[test]
+    fn what_is_lost_is_accounted_for_although_no_record_follows() {
+        let now = Instant::now();
+        let mut batch = Batch::new(10, LIMITS);
+        batch.push(10, vec![], now);
+        assert!(batch.take(now).is_none(), "nothing is lost");
+        batch.push(10, vec![record(10, 1)], now);
+        batch.push(15, vec![], now);
+        batch.push(15, vec![record(15, 1)], now);
+        let flush = batch.take(now).unwrap().to_flush(of(), Timestamp::MIN);
+        assert_eq!((flush.expected, flush.next, flush.lost, flush.letters.len()), (10, 16, 4, 2));
+        batch.push(20, vec![], now);
+        let flush = batch.take(now).unwrap().to_flush(of(), Timestamp::MIN);
+        assert_eq!((flush.expected, flush.next, flush.lost, flush.letters.len()), (16, 20, 4, 0));
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use crate::{
     batch::Limits,
     metrics::Metrics,
-    partition::{Report, Worker},
+    partition::{Delivery, Report, Worker},
     retries, status,
 };
 use prometheus_client::registry::Registry;
@@ -17,9 +17,13 @@ use store::Sink;
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinHandle,
+    time::{Instant, sleep_until},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use topic::{Assignment, Event, Reader, Revocation};
+use topic::{Assignment, Event, ReadError, Reader, Revocation, Truncation};
+
+/// Longest wait before a topic that cannot be read is asked again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// How a consumer works.
 #[derive(Debug, Clone)]
@@ -83,7 +87,7 @@ pub struct Consumer {
 /// A partition this consumer owns, from the side of the loop.
 struct Owned {
     assignment: Assignment,
-    records: mpsc::UnboundedSender<topic::Batch>,
+    deliveries: mpsc::UnboundedSender<Delivery>,
     closing: CancellationToken,
     task: JoinHandle<()>,
     generation: u64,
@@ -124,23 +128,23 @@ impl Consumer {
             reports: reports_in,
             generations: 0,
         };
-        let mut backoff = Backoff::new(Duration::from_millis(100), self.shared.config.outage_cap);
+        let mut backoff = Backoff::new(Duration::from_millis(100), READ_AGAIN);
+        let mut read_at = Instant::now();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some((partition, generation, report)) = reports.recv() => consuming.heed(partition, generation, report)?,
-                event = consuming.reader.next() => match event {
-                    Ok(Event::Assigned(assignments)) => consuming.take_on(assignments),
-                    Ok(Event::Records(records)) => consuming.hand_out(records),
-                    Ok(Event::Revoked(revocation)) => consuming.give_back(revocation).await,
+                event = next(&mut *consuming.reader, read_at) => match event {
+                    Ok(event) => {
+                        backoff.reset();
+                        consuming.follow(event).await;
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "reading the topic failed; trying again");
-                        tokio::time::sleep(backoff.next(rand::random())).await;
-                        continue;
+                        read_at = Instant::now() + backoff.next(rand::random());
                     }
                 },
             }
-            backoff.reset();
         }
         let all = consuming.owned.keys().copied().collect();
         consuming.close(all).await;
@@ -148,6 +152,12 @@ impl Consumer {
         let _ = retries.await;
         Ok(())
     }
+}
+
+/// The next event, not before `read_at`. Safe to drop and call again.
+async fn next(reader: &mut dyn Reader, read_at: Instant) -> Result<Event, ReadError> {
+    sleep_until(read_at).await;
+    reader.next().await
 }
 
 struct Consuming<'a> {
@@ -159,23 +169,32 @@ struct Consuming<'a> {
 }
 
 impl Consuming<'_> {
+    async fn follow(&mut self, event: Event) {
+        match event {
+            Event::Assigned(assignments) => self.take_on(assignments),
+            Event::Records(records) => self.hand_out(records),
+            Event::Truncated(truncation) => self.pass_on(truncation),
+            Event::Revoked(revocation) => self.give_back(revocation).await,
+        }
+    }
+
     fn take_on(&mut self, assignments: Vec<Assignment>) {
         for assignment in assignments {
             tracing::debug!(partition = assignment.partition, "assigned");
             self.generations += 1;
-            let (records, receiver) = mpsc::unbounded_channel();
+            let (deliveries, receiver) = mpsc::unbounded_channel();
             let closing = CancellationToken::new();
             let worker = Worker {
                 shared: Arc::clone(self.shared),
                 assignment,
-                records: receiver,
+                deliveries: receiver,
                 reports: self.reports.clone(),
                 generation: self.generations,
                 closing: closing.clone(),
             };
             let owned = Owned {
                 assignment,
-                records,
+                deliveries,
                 closing,
                 task: tokio::spawn(worker.run()),
                 generation: self.generations,
@@ -196,7 +215,14 @@ impl Consuming<'_> {
             self.reader.pause(batch.partition);
         }
         // A worker that has let go drops its end; it is replaced when its report is heard.
-        let _ = owned.records.send(batch);
+        let _ = owned.deliveries.send(Delivery::Records(batch));
+    }
+
+    fn pass_on(&mut self, truncation: Truncation) {
+        let owned = self.owned.get(&truncation.partition).filter(|owned| owned.started);
+        if let Some(owned) = owned {
+            let _ = owned.deliveries.send(Delivery::Truncated(truncation));
+        }
     }
 
     fn heed(&mut self, partition: i32, generation: u64, report: Report) -> Result<(), Panicked> {
@@ -249,7 +275,7 @@ impl Consuming<'_> {
                 (owned.assignment.partition, owned.task)
             })
             .collect();
-        let deadline = tokio::time::Instant::now() + self.shared.config.let_go;
+        let deadline = Instant::now() + self.shared.config.let_go;
         for (partition, mut task) in tasks {
             if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
                 tracing::warn!(

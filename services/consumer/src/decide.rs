@@ -2,17 +2,17 @@
 
 use record::Timestamp;
 use std::time::Duration;
-use store::FlushError;
+use store::{FlushError, Flushed, Refusal};
 
 /// What becomes of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// It is stored.
-    Done,
+    /// It is stored; so many of its events were stored before.
+    Done(Flushed),
     /// Store its halves apart: one of its records is broken.
     Split,
     /// Its only record is broken: set it aside.
-    SetAside(String),
+    SetAside(Refusal),
     /// The store is out: wait, then try the same again. Nothing is set aside, order is kept.
     Hold(String),
     /// Another consumer owns the partition: forget what is in hand.
@@ -33,15 +33,18 @@ pub struct Tried {
 }
 
 /// Decides what becomes of a segment.
-pub fn decide(tried: Tried, answer: Result<(), FlushError>) -> Decision {
+pub fn decide(tried: Tried, answer: Result<Flushed, FlushError>) -> Decision {
     match answer {
-        Ok(()) => Decision::Done,
-        Err(FlushError::Moved { found, .. }) if tried.after_outage && found == tried.next => Decision::Done,
+        Ok(flushed) => Decision::Done(flushed),
+        Err(FlushError::Moved { found, .. }) if tried.after_outage && found == tried.next => {
+            Decision::Done(Flushed::default())
+        }
         Err(FlushError::Moved { .. }) => Decision::LetGo,
         Err(FlushError::Refused(_)) if tried.records > 1 => Decision::Split,
-        Err(FlushError::Refused(reason)) if !tried.set_aside => Decision::SetAside(reason),
+        Err(FlushError::Refused(refusal)) if !tried.set_aside => Decision::SetAside(refusal),
         // A store that refuses even the letter is at fault itself; waiting loses nothing.
-        Err(FlushError::Refused(reason)) | Err(FlushError::Outage(reason)) => Decision::Hold(reason),
+        Err(FlushError::Refused(refusal)) => Decision::Hold(refusal.reason),
+        Err(FlushError::Outage(reason)) => Decision::Hold(reason),
     }
 }
 
@@ -59,17 +62,17 @@ mod tests {
 
     const TRIED: Tried = Tried { records: 3, next: 10, set_aside: false, after_outage: false };
 
-    fn moved(found: i64) -> Result<(), FlushError> {
-        let of = PartitionKey { topic: record::Uuid::nil(), partition: 0 };
+    fn moved(found: i64) -> Result<Flushed, FlushError> {
+        let of = PartitionKey { topic: record::Uuid::nil(), partition: 0, epoch: 0 };
         Err(FlushError::Moved { of, expected: 7, found })
     }
 
     #[test]
     fn a_broken_record_is_cut_out_and_set_aside() {
-        let refused = || Err(FlushError::Refused("too large".into()));
+        let refused = || Err(FlushError::Refused("too large".to_owned().into()));
         assert_eq!(decide(TRIED, refused()), Decision::Split);
         let one = Tried { records: 1, ..TRIED };
-        assert_eq!(decide(one, refused()), Decision::SetAside("too large".into()));
+        assert_eq!(decide(one, refused()), Decision::SetAside("too large".to_owned().into()));
         assert_eq!(decide(Tried { set_aside: true, ..one }, refused()), Decision::Hold("too large".into()));
     }
 
@@ -85,7 +88,7 @@ mod tests {
     fn a_moved_position_is_anothers_unless_it_is_our_own_unheard_commit() {
         assert_eq!(decide(TRIED, moved(10)), Decision::LetGo);
         let after_outage = Tried { after_outage: true, ..TRIED };
-        assert_eq!(decide(after_outage, moved(10)), Decision::Done);
+        assert_eq!(decide(after_outage, moved(10)), Decision::Done(Flushed::default()));
         assert_eq!(decide(after_outage, moved(11)), Decision::LetGo);
     }
 

@@ -9,9 +9,11 @@ use prometheus_client::{
 #[derive(Clone)]
 pub(crate) struct Metrics {
     pub(crate) stored: Counter,
+    pub(crate) duplicates: Counter,
     pub(crate) set_aside: Counter,
     pub(crate) dead_lettered: Counter,
     pub(crate) lost: Counter,
+    pub(crate) truncations: Counter,
     pub(crate) flushes: Counter,
     pub(crate) flush_seconds: Histogram,
     pub(crate) holding: Gauge,
@@ -22,9 +24,11 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Metrics {
         let metrics = Metrics {
             stored: Counter::default(),
+            duplicates: Counter::default(),
             set_aside: Counter::default(),
             dead_lettered: Counter::default(),
             lost: Counter::default(),
+            truncations: Counter::default(),
             flushes: Counter::default(),
             flush_seconds: Histogram::new([
                 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
@@ -34,9 +38,11 @@ impl Metrics {
         };
         let counters = [
             ("consumer_events_stored", "Events stored", &metrics.stored),
+            ("consumer_events_duplicate", "Of the stored: repetitions of an event, kept once", &metrics.duplicates),
             ("consumer_events_set_aside", "Records that could not be stored at first", &metrics.set_aside),
             ("consumer_events_dead_lettered", "Records given up after all retries", &metrics.dead_lettered),
             ("consumer_events_lost", "Offsets deleted by retention before they were read", &metrics.lost),
+            ("consumer_truncations", "Times that a partition lost its end, with records stored already", &metrics.truncations),
             ("consumer_flushes", "Transactions committed", &metrics.flushes),
         ];
         for (name, help, counter) in counters {

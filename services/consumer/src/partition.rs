@@ -13,13 +13,13 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{PartitionKey, Position};
+use store::{FlushError, Flushed, PartitionKey, Position};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
-use topic::Assignment;
+use topic::{Assignment, Truncation};
 
 /// What a worker tells the loop that owns the reader.
 #[derive(Debug, Clone, Copy)]
@@ -34,11 +34,20 @@ pub(crate) enum Report {
     Panicked,
 }
 
+/// What the loop tells a worker.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    /// Records to store.
+    Records(topic::Batch),
+    /// The partition ends before the position that the worker began at.
+    Truncated(Truncation),
+}
+
 /// A worker from the side of the worker.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) assignment: Assignment,
-    pub(crate) records: mpsc::UnboundedReceiver<topic::Batch>,
+    pub(crate) deliveries: mpsc::UnboundedReceiver<Delivery>,
     pub(crate) reports: mpsc::UnboundedSender<(i32, u64, Report)>,
     /// Tells reports of this worker from those of an earlier one of the same partition.
     pub(crate) generation: u64,
@@ -66,30 +75,43 @@ impl Worker {
     }
 
     async fn work(&mut self) -> Result<(), End> {
-        let position = self.position().await?;
-        self.report(Report::Start { offset: position });
-        let mut batch = Batch::new(position, self.shared.config.batch);
-        while let Some(records) = self.receive(batch.due_at()).await {
-            if let Some(records) = records {
-                batch.push(records.log_start, records.records, Instant::now());
+        let mut begun = self.position().await?;
+        let mut batch = self.begin(begun);
+        while let Some(delivery) = self.receive(batch.due_at()).await {
+            match delivery {
+                Some(Delivery::Records(records)) => {
+                    batch.push(records.log_start, records.records, Instant::now());
+                }
+                Some(Delivery::Truncated(truncation)) if truncation.offset == begun.next => {
+                    begun = self.begin_epoch(begun, truncation).await?;
+                    batch = self.begin(begun);
+                }
+                // Of a start before this one; or it is time to store.
+                Some(Delivery::Truncated(_)) | None => {}
             }
             while batch.is_due(Instant::now()) {
                 if let Some(segment) = batch.take(Instant::now()) {
-                    self.store(segment).await?;
+                    self.store(begun.of, segment).await?;
                 }
             }
         }
         while let Some(segment) = batch.take(Instant::now()) {
-            self.store(segment).await?;
+            self.store(begun.of, segment).await?;
         }
         Ok(())
     }
 
-    /// The next records; `Some(None)` when none came before `due`, `None` when the loop closed the channel.
-    async fn receive(&mut self, due: Option<Instant>) -> Option<Option<topic::Batch>> {
+    /// Asks for what comes from a position on.
+    fn begin(&self, at: Position) -> Batch {
+        self.report(Report::Start { offset: at.next });
+        Batch::new(at.next, self.shared.config.batch)
+    }
+
+    /// What the loop tells next; `Some(None)` when it told nothing before `due`, `None` when it closed the channel.
+    async fn receive(&mut self, due: Option<Instant>) -> Option<Option<Delivery>> {
         match due {
-            None => self.records.recv().await.map(Some),
-            Some(due) => match timeout_at(due.into(), self.records.recv()).await {
+            None => self.deliveries.recv().await.map(Some),
+            Some(due) => match timeout_at(due.into(), self.deliveries.recv()).await {
                 Ok(received) => received.map(Some),
                 Err(_) => Some(None),
             },
@@ -97,23 +119,47 @@ impl Worker {
     }
 
     /// Where the store says to begin; a partition it does not know begins at the log's start.
-    async fn position(&self) -> Result<i64, End> {
+    async fn position(&self) -> Result<Position, End> {
         let Assignment { topic, partition, log_start, .. } = self.assignment;
-        let of = PartitionKey { topic: topic.0, partition };
+        let asked = Position { of: PartitionKey { topic: topic.0, partition, epoch: 0 }, next: log_start };
         let mut outage = Outage::new(&self.shared, partition);
         loop {
-            match self.shared.sink.positions(&[Position { of, next: log_start }]).await {
-                Ok(positions) => return Ok(positions.first().map_or(log_start, |position| position.next)),
+            match self.shared.sink.positions(&[asked]).await {
+                Ok(positions) => return Ok(positions.first().copied().unwrap_or(asked)),
                 Err(error) => outage.wait(&error.0, &self.closing).await?,
             }
         }
     }
 
-    /// Stores the segment, cutting out and setting aside what the store refuses, waiting while the store is out.
-    async fn store(&self, segment: Segment) -> Result<(), End> {
-        let partition = self.assignment.partition;
-        let of = PartitionKey { topic: self.assignment.topic.0, partition };
+    /// Begins the next epoch of the partition, which has lost records that are stored: what comes at their offsets now
+    /// is other records, and none of them may be passed over.
+    async fn begin_epoch(&self, stored: Position, truncation: Truncation) -> Result<Position, End> {
+        let Truncation { partition, offset, log_start, end } = truncation;
         let mut outage = Outage::new(&self.shared, partition);
+        loop {
+            match self.shared.sink.begin_epoch(stored, log_start, end).await {
+                Ok(begun) => {
+                    self.shared.metrics.truncations.inc();
+                    tracing::error!(
+                        partition,
+                        stored = offset,
+                        end,
+                        epoch = begun.of.epoch,
+                        begins_at = begun.next,
+                        "the topic lost records that were acknowledged and stored, as after an unclean election of a \
+                         leader; their offsets belong to others now: a new epoch begins in the ledger"
+                    );
+                    return Ok(begun);
+                }
+                Err(FlushError::Moved { .. }) => return Err(End::LetGo),
+                Err(error) => outage.wait(&error.to_string(), &self.closing).await?,
+            }
+        }
+    }
+
+    /// Stores the segment, cutting out and setting aside what the store refuses, waiting while the store is out.
+    async fn store(&self, of: PartitionKey, segment: Segment) -> Result<(), End> {
+        let mut outage = Outage::new(&self.shared, of.partition);
         let mut todo = vec![segment];
         while let Some(mut segment) = todo.pop() {
             let now = Timestamp::now();
@@ -128,8 +174,9 @@ impl Worker {
             };
             let begun = Instant::now();
             match decide(tried, self.shared.sink.flush(flush).await) {
-                Decision::Done => {
+                Decision::Done(Flushed { duplicates }) => {
                     outage.over();
+                    self.shared.metrics.duplicates.inc_by(duplicates as u64);
                     self.count(begun.elapsed(), rows, letters, lost);
                     self.report(Report::Stored { next: segment.next(), bytes: segment.bytes() });
                 }
@@ -138,8 +185,8 @@ impl Worker {
                     todo.extend(second);
                     todo.push(first);
                 }
-                Decision::SetAside(reason) => {
-                    segment.refused = Some(reason);
+                Decision::SetAside(refusal) => {
+                    segment.refused = Some(refusal);
                     todo.push(segment);
                 }
                 Decision::Hold(reason) => {

@@ -57,9 +57,13 @@ fn new_record(origin: &str, letter: &DeadLetter) -> NewRecord {
         (header::TOPIC.to_owned(), text(origin.to_owned())),
         (header::PARTITION.to_owned(), text(letter.of.partition.to_string())),
         (header::OFFSET.to_owned(), text(letter.offset.to_string())),
-        (header::REASON.to_owned(), text(letter.reason.clone())),
+        (header::TIMESTAMP.to_owned(), text(letter.timestamp_ms.to_string())),
+        (header::REASON.to_owned(), text(letter.refusal.reason.clone())),
         (header::ATTEMPTS.to_owned(), text(letter.attempts.to_string())),
     ];
+    if let Some(sqlstate) = &letter.refusal.sqlstate {
+        headers.push((header::SQLSTATE.to_owned(), text(sqlstate.clone())));
+    }
     if let Some(traceparent) = &letter.traceparent {
         headers.push((TRACEPARENT.to_owned(), text(traceparent.clone())));
     }

@@ -46,21 +46,21 @@ async fn retry_due(shared: &Shared) -> Result<Duration, SinkError> {
 }
 
 async fn retry(shared: &Shared, letter: &Letter) -> Result<(), SinkError> {
-    let reason = match LogRecord::from_json(&letter.payload) {
-        Err(error) => error.to_string(),
+    let refusal = match LogRecord::from_json(&letter.payload) {
+        Err(error) => error.to_string().into(),
         Ok(row) => match shared.sink.settle(letter, Outcome::Stored(Box::new(row))).await {
             Ok(true) => {
                 shared.metrics.stored.inc();
                 return Ok(());
             }
             Ok(false) => return Ok(()),
-            Err(FlushError::Refused(reason)) => reason,
+            Err(FlushError::Refused(refusal)) => refusal,
             Err(outage) => return Err(SinkError(outage.to_string())),
         },
     };
     let outcome = match retry_at(&shared.config.retry_delays, letter.attempts + 1, Timestamp::now()) {
-        Some(at) => Outcome::Retry { at, reason },
-        None => Outcome::Dead { reason },
+        Some(at) => Outcome::Retry { at, refusal },
+        None => Outcome::Dead { refusal },
     };
     let gave_up = matches!(outcome, Outcome::Dead { .. });
     match shared.sink.settle(letter, outcome).await {

@@ -51,9 +51,11 @@ pub(crate) fn join(rows: &[LedgerRow], offsets: Result<Vec<PartitionOffsets>, St
     let unknown = offsets.iter().filter(|of| !rows.iter().any(|row| is_of(row, of))).map(|of| LedgerRow {
         topic: of.topic.0,
         partition: of.partition,
+        epoch: 0,
         start: of.log_start,
         next: of.log_start,
         stored: 0,
+        duplicates: 0,
         dead_lettered: 0,
         retrying: 0,
         skipped: 0,
@@ -64,13 +66,19 @@ pub(crate) fn join(rows: &[LedgerRow], offsets: Result<Vec<PartitionOffsets>, St
         .copied()
         .chain(unknown)
         .map(|row| {
-            let end_offset = offsets.iter().find(|of| is_of(&row, of)).map(|of| of.end);
+            // What the topic holds now is of the newest epoch.
+            let newest = !rows.iter().any(|other| is_before(&row, other));
+            let end_offset = offsets.iter().find(|of| newest && is_of(&row, of)).map(|of| of.end);
             let lag = end_offset.map(|end| (end - row.next).max(0));
             Partition { row, end_offset, lag, balanced: row.is_balanced() }
         })
         .collect();
-    partitions.sort_by_key(|partition| (partition.row.topic, partition.row.partition));
+    partitions.sort_by_key(|Partition { row, .. }| (row.topic, row.partition, row.epoch));
     Ledger { balanced: partitions.iter().all(|partition| partition.balanced), partitions, detail }
+}
+
+fn is_before(row: &LedgerRow, other: &LedgerRow) -> bool {
+    (row.topic, row.partition) == (other.topic, other.partition) && row.epoch < other.epoch
 }
 
 fn is_of(row: &LedgerRow, offsets: &PartitionOffsets) -> bool {

@@ -23,7 +23,7 @@ pub(crate) async fn overview(State(gateway): State<Gateway>, MayRead(caller): Ma
     let store = match &rows {
         Ok((rows, took)) => json!({
             "status": "ok",
-            "logs": rows.iter().map(|row| row.stored).sum::<i64>(),
+            "logs": rows.iter().map(|row| row.stored - row.duplicates).sum::<i64>(),
             "deadLettered": rows.iter().map(|row| row.dead_lettered).sum::<i64>(),
             "latencyMs": took.as_secs_f64() * 1000.0,
         }),

@@ -84,6 +84,8 @@ async fn read(topic: Arc<dyn Viewer>, clients: Weak<Sender>) {
                     }
                 }
             }
+            // The partition lost its end since it was assigned; what comes from now on is after the new one.
+            Ok(Ok(Event::Truncated(of))) => reader.start(of.partition, of.end),
             Ok(Ok(Event::Revoked(_))) | Err(_) => {}
             Ok(Err(error)) => {
                 tracing::warn!(%error, "live tail cannot read the topic; trying again");

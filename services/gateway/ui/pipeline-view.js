@@ -10,7 +10,7 @@ const STATUS = {
   unavailable: ["unavailable", "bad"],
 };
 const PARTS = ["producer", "topic", "consumer", "store", "ledger"];
-const COLUMNS = ["Partition", "Read from", "Read to", "Written to", "Lag", "Stored", "Dead-lettered", "Skipped", "Lost", "Balanced"];
+const COLUMNS = ["Partition", "Read from", "Read to", "Written to", "Lag", "Stored", "Repeated", "Dead-lettered", "Skipped", "Lost", "Balanced"];
 /** A lag that fills its bar. The alert of the operator is at the same number. */
 const FULL_LAG = 1000;
 
@@ -78,6 +78,8 @@ export class PipelineView {
   }
 
   #updateBars(partitions, topic) {
+    // Earlier epochs, and a topic that was made anew since, have rows and no lag.
+    partitions = partitions.filter((row) => row.lag != null);
     const lags = partitions.length ? partitions.map((row) => row.lag) : new Array(topic?.partitions ?? 0).fill(0);
     const label = lags.map((lag, index) => `partition ${partitions[index]?.partition ?? index}: lag ${lag}`).join("\n");
     if (this.#bars.title === label) return;
@@ -120,9 +122,9 @@ export class PipelineView {
 }
 
 function partitionRow(row) {
-  const counts = [row.startOffset, row.nextOffset, row.endOffset, row.lag, row.stored, row.deadLettered, row.skipped, row.lost];
+  const counts = [row.startOffset, row.nextOffset, row.endOffset, row.lag, row.stored, row.duplicates, row.deadLettered, row.skipped, row.lost];
   return el("tr", { data: { tone: row.balanced ? "good" : "bad" } },
-    el("th", { scope: "row" }, String(row.partition)), counts.map((count) => el("td", {}, number(count))),
+    el("th", { scope: "row" }, row.epoch ? `${row.partition} (epoch ${row.epoch})` : String(row.partition)), counts.map((count) => el("td", {}, number(count))),
     el("td", {}, row.balanced ? "yes" : "no"));
 }
 

@@ -42,6 +42,24 @@ impl Cursors {
         cursor.map(|cursor| cursor.position = Some(offset)).is_some()
     }
 
+    /// Delivers nothing more of a partition until it is started. Whether it is this reader's.
+    pub(super) fn stop(&mut self, partition: i32) -> bool {
+        let cursor = self.partitions.get_mut(&partition);
+        cursor.map(|cursor| cursor.position = None).is_some()
+    }
+
+    /// A partition of which all that was left to deliver was trimmed, and its log start, where it goes on from now.
+    pub(super) fn take_emptied(&mut self, extents: &[Extent]) -> Option<(i32, i64)> {
+        self.partitions.iter_mut().filter(|(_, cursor)| !cursor.paused).find_map(|(partition, cursor)| {
+            let extent = extents.get(usize::try_from(*partition).ok()?)?;
+            let emptied = cursor.position? < extent.log_start && extent.log_start == extent.end;
+            emptied.then(|| {
+                cursor.position = Some(extent.log_start);
+                (*partition, extent.log_start)
+            })
+        })
+    }
+
     /// Begins or ends a pause.
     pub(super) fn set_paused(&mut self, partition: i32, paused: bool) {
         if let Some(cursor) = self.partitions.get_mut(&partition) {
@@ -131,11 +149,14 @@ mod tests {
 
     #[test]
     fn what_was_trimmed_is_skipped() {
-        let cursors = started([0, 1, 2]);
+        let mut cursors = started([0, 1, 2]);
         let mut all = extents([0, 9, 0]);
         all[1].log_start = 4;
         assert_eq!(cursors.next_due(&all), Some(Due { partition: 1, offset: 4 }));
+        assert_eq!(cursors.take_emptied(&all), None);
         all[1].log_start = 9;
         assert_eq!(cursors.next_due(&all), None, "nothing is left");
+        assert_eq!(cursors.take_emptied(&all), Some((1, 9)));
+        assert_eq!(cursors.take_emptied(&all), None, "told once");
     }
 }

@@ -4,9 +4,9 @@ use super::cursors::{Cursors, Due};
 use super::fetch::{self, FetchError, FileReader};
 use super::group::{Group, Membership, News};
 use super::shared::{Published, Shared};
-use crate::{Assignment, Batch, Event, PartitionOffsets, ReadError, Reader, Viewer};
+use crate::{Assignment, Batch, Event, PartitionOffsets, ReadError, Reader, Truncation, Viewer};
 use async_trait::async_trait;
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
@@ -16,6 +16,8 @@ pub(super) struct GroupReader {
     membership: Membership,
     published: watch::Receiver<Published>,
     cursors: Cursors,
+    /// Starts beyond the end, to be told.
+    truncations: VecDeque<Truncation>,
     /// Reads the file; away while a fetch is under way.
     file: Option<FileReader>,
     fetch: Option<Fetch>,
@@ -38,13 +40,17 @@ impl GroupReader {
             membership: group.join(),
             published: shared.published.subscribe(),
             cursors: Cursors::default(),
+            truncations: VecDeque::new(),
             file: None,
             fetch: None,
         }
     }
 
     fn take_news(&mut self) -> Option<Event> {
-        match self.membership.take()? {
+        let Some(news) = self.membership.take() else {
+            return self.truncations.pop_front().map(Event::Truncated);
+        };
+        match news {
             News::Assigned(partitions) => {
                 let offsets = self.shared.offsets();
                 let ours = offsets.into_iter().filter(|offsets| partitions.contains(&offsets.partition));
@@ -58,6 +64,7 @@ impl GroupReader {
                 for partition in &revocation.partitions {
                     self.cursors.revoke(*partition);
                 }
+                self.truncations.retain(|one| !revocation.partitions.contains(&one.partition));
                 Some(Event::Revoked(revocation))
             }
         }
@@ -67,6 +74,9 @@ impl GroupReader {
     fn deliver_or_fetch(&mut self) -> Option<Result<Event, ReadError>> {
         if self.fetch.is_some() {
             return None;
+        }
+        if let Some((partition, log_start)) = self.cursors.take_emptied(&self.published.borrow().extents) {
+            return Some(Ok(Event::Records(Batch { partition, log_start, records: Vec::new() })));
         }
         let (due, log_start) = self.next_due()?;
         match fetch::from_memory(&self.shared, due, log_start) {
@@ -154,18 +164,16 @@ impl Reader for GroupReader {
     }
 
     fn start(&mut self, partition: i32, offset: i64) {
-        let end = self.shared.offsets().into_iter().find(|offsets| offsets.partition == partition);
-        match end {
+        let offsets = self.shared.offsets().into_iter().find(|offsets| offsets.partition == partition);
+        self.truncations.retain(|one| one.partition != partition);
+        match offsets {
+            Some(PartitionOffsets { log_start, end, .. }) if offset > end => {
+                if self.cursors.stop(partition) {
+                    self.truncations.push_back(Truncation { partition, offset, log_start, end });
+                }
+            }
             _ if !self.cursors.start(partition, offset) => {
                 tracing::warn!(partition, "start of a partition that this reader does not own");
-            }
-            Some(end) if offset > end.end => {
-                tracing::warn!(
-                    partition,
-                    offset,
-                    end = end.end,
-                    "start beyond the end: nothing to read until it is there"
-                );
             }
             _ => {}
         }

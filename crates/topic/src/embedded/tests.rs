@@ -71,7 +71,7 @@ async fn a_full_disk_refuses_the_group_and_writing_goes_on_when_there_is_room() 
         match tokio::time::timeout(SECONDS, tail.next()).await.unwrap().unwrap() {
             Event::Assigned(all) => all.iter().for_each(|assignment| tail.start(assignment.partition, 0)),
             Event::Records(batch) => sizes.extend(batch.records.iter().map(|record| record.payload.len())),
-            Event::Revoked(revocation) => panic!("{revocation:?}"),
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!(sizes, [[1000; 10].as_slice(), [100_000; 5].as_slice()].concat());

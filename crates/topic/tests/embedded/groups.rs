@@ -115,6 +115,7 @@ impl Consumer {
                 Some(Event::Assigned(assignments)) => self.assigned(&partitions(&assignments)),
                 Some(Event::Records(batch)) => self.stored(&batch),
                 Some(Event::Revoked(revocation)) => self.leaving.push((self.patience, revocation)),
+                Some(Event::Truncated(truncation)) => panic!("{truncation:?}"),
                 None => {}
             }
             self.let_go();

@@ -4,7 +4,7 @@ use crate::support::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use topic::Event;
+use topic::{Event, Truncation};
 
 #[tokio::test]
 async fn reading_begins_where_it_is_told() {
@@ -79,11 +79,29 @@ async fn giving_up_on_next_loses_nothing() {
                         *expected += 1;
                     }
                 }
-                Event::Revoked(revocation) => panic!("{revocation:?}"),
+                other => panic!("{other:?}"),
             }
         }
     };
     within(all).await;
+}
+
+#[tokio::test]
+async fn a_start_beyond_the_end_is_told_and_never_moved() {
+    let place = Place::new();
+    let topic = place.open();
+    append(&*topic.writer(), numbered(&key_of(1), 5)).await;
+    let mut reader = topic.viewer().tail();
+    assigned(&mut *reader).await;
+    reader.start(1, 9);
+    let told = Truncation { partition: 1, offset: 9, log_start: 0, end: 5 };
+    assert!(matches!(next(&mut *reader).await, Ok(Event::Truncated(truncation)) if truncation == told));
+    append(&*topic.writer(), numbered(&key_of(1), 6)).await;
+    reader.start(2, 0);
+    append(&*topic.writer(), numbered(&key_of(2), 1)).await;
+    assert_eq!(batch(&mut *reader).await.partition, 2, "the other one stays where it is");
+    reader.start(1, 4);
+    assert_eq!(offsets(&read(&mut *reader, 7).await[&1])[0], 4);
 }
 
 struct Wakes(AtomicUsize);

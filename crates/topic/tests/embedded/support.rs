@@ -88,11 +88,11 @@ pub(crate) async fn batch(reader: &mut dyn Reader) -> Batch {
     }
 }
 
-/// A reader that owns all partitions and was started at `from` in each.
+/// A reader that owns all partitions and was started at `from` in each that has so many records.
 pub(crate) async fn reader_from(topic: &Topic, from: i64) -> Box<dyn Reader> {
     let mut reader = topic.viewer().tail();
     for assignment in assigned(&mut *reader).await {
-        reader.start(assignment.partition, from);
+        reader.start(assignment.partition, from.min(assignment.end));
     }
     reader
 }

@@ -71,6 +71,19 @@ async fn a_reader_that_was_overtaken_hears_where_the_log_starts_now() {
 }
 
 #[tokio::test]
+async fn a_reader_whose_partition_was_emptied_hears_it_although_nothing_follows() {
+    let place = Place::new();
+    let topic = place.open();
+    append(&*topic.writer(), numbered(&key_of(2), 5)).await;
+    assert_eq!(within(topic.trim(2, i64::MAX)).await, Ok(5));
+    let mut reader = reader_from(&topic, 0).await;
+    let told = batch(&mut *reader).await;
+    assert_eq!((told.partition, told.log_start, told.records.len()), (2, 5, 0));
+    append(&*topic.writer(), numbered(&key_of(2), 1)).await;
+    assert_eq!(offsets(&batch(&mut *reader).await.records), [5]);
+}
+
+#[tokio::test]
 async fn the_space_of_what_was_trimmed_is_used_again() {
     let place = Place::new();
     let topic = place.open();

@@ -111,6 +111,7 @@ fn work(member: usize, reader: &mut dyn Reader, ledger: &Ledger, mine: &mut Vec<
                 mine.retain(|own| own != partition);
             }
         }
+        Event::Truncated(truncation) => panic!("{truncation:?}"),
     }
 }
 

@@ -16,7 +16,7 @@ async fn follow(reader: &mut dyn Reader, old: TopicId) -> TopicId {
                 // The old topic may come back for a moment while its deletion spreads.
                 assigned.extend(assignments.into_iter().filter(|assignment| assignment.topic != old));
             }
-            Ok(Event::Records(batch)) => panic!("records of the old topic: {batch:?}"),
+            Ok(event @ (Event::Records(_) | Event::Truncated(_))) => panic!("of the old topic: {event:?}"),
             Err(_) => {}
         }
     }

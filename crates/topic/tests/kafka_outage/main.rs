@@ -94,7 +94,7 @@ async fn read_all(
                 let records = batch.records.iter().map(|record| (record.offset, number(&record.payload)));
                 read.entry(batch.partition).or_default().extend(records);
             }
-            Ok(Event::Revoked(revocation)) => panic!("{revocation:?}"),
+            Ok(other) => panic!("{other:?}"),
             Err(_) => {}
         }
     }

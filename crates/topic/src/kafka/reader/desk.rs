@@ -1,7 +1,7 @@
 //! What passes between a reader and the thread that polls for it: news, one batch of each partition, and wishes.
 
 use super::bell::Bell;
-use crate::{Assignment, Batch, Event, ReadError, Revocation};
+use crate::{Assignment, Batch, Event, ReadError, Revocation, Truncation};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -261,21 +261,31 @@ impl Desk {
         Some(Halt { next: slot.next, moved: slot.moved })
     }
 
-    /// Ends a halt: reads on from an offset. `log_start` is what the partition holds now.
+    /// Ends a halt: reads on from an offset. `log_start` is what the partition holds now; the reader hears of it even
+    /// when no record follows.
     pub(super) fn read_on(&self, partition: i32, next: i64, log_start: i64) {
         let mut state = self.lock();
         if let Some(slot) = state.slots.get_mut(&partition).filter(|slot| slot.phase == Phase::Halted) {
+            if next > slot.next {
+                slot.pending = Some(Batch { partition, log_start, records: Vec::new() });
+                self.readable.notify_one();
+            }
             (slot.phase, slot.next, slot.log_start) = (Phase::Starting, next, log_start);
             drop(state);
             self.bell.ring();
         }
     }
 
-    /// Leaves a halted partition alone until it is started elsewhere.
-    pub(super) fn park(&self, partition: i32) {
+    /// Tells the reader that a halted partition ends before its next offset, and leaves it alone until it is started
+    /// elsewhere.
+    pub(super) fn truncated(&self, truncation: Truncation) {
         let mut state = self.lock();
-        if let Some(slot) = state.slots.get_mut(&partition).filter(|slot| slot.phase == Phase::Halted) {
+        let slot = state.slots.get_mut(&truncation.partition);
+        if let Some(slot) = slot.filter(|slot| slot.phase == Phase::Halted) {
             slot.phase = Phase::Parked;
+            state.news.push_back(Ok(Event::Truncated(truncation)));
+            drop(state);
+            self.readable.notify_one();
         }
     }
 

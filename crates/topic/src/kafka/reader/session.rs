@@ -8,7 +8,7 @@ use super::member::{self, Member, Membership, Rebalance};
 use super::questions::{Answer, Question, Questions};
 use crate::kafka::config::Config;
 use crate::kafka::native::{Description, LookupError};
-use crate::{Assignment, PartitionOffsets, TopicId};
+use crate::{Assignment, PartitionOffsets, TopicId, Truncation};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Message, Offset};
@@ -309,18 +309,13 @@ impl<'a> Session<'a> {
             // Retention was faster; the gap below the log's start says so.
             _ if next < log_start => self.desk.read_on(partition, log_start, log_start),
             _ if next <= end => self.desk.read_on(partition, next, log_start),
-            // Its owner finds out by asking its store again, against the new end.
+            // Its owner starts it again where its store says, and hears of the truncation.
             _ if moved => {
                 tracing::error!(partition, next, end, "the topic has lost records that were read already");
                 self.desk.revoke(&[partition], Box::new(|| ()));
                 self.desk.announce(vec![assignment(offsets)]);
             }
-            _ => {
-                self.desk.park(partition);
-                self.desk.trouble(format!(
-                    "partition {partition} ends at offset {end}, and {next} was to be read: the topic has lost records"
-                ));
-            }
+            _ => self.desk.truncated(Truncation { partition, offset: next, log_start, end }),
         }
     }
 
