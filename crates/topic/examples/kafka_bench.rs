@@ -88,7 +88,9 @@ async fn read(brokers: &str, records: usize) {
                 assignments.iter().for_each(|assignment| reader.start(assignment.partition, 0));
             }
             Event::Records(batch) => count += batch.records.len(),
-            Event::Revoked(_) | Event::Truncated(_) => unreachable!("nobody else reads, and no broker is lost"),
+            Event::Revoked(_) | Event::Truncated(_) => {
+                unreachable!("nobody else reads, and no broker is lost")
+            }
         }
     }
     begun.tell("read", records);

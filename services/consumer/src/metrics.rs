@@ -38,11 +38,19 @@ impl Metrics {
         };
         let counters = [
             ("consumer_events_stored", "Events stored", &metrics.stored),
-            ("consumer_events_duplicate", "Of the stored: repetitions of an event, kept once", &metrics.duplicates),
+            (
+                "consumer_events_duplicate",
+                "Of the stored: repetitions of an event, kept once",
+                &metrics.duplicates,
+            ),
             ("consumer_events_set_aside", "Records that could not be stored at first", &metrics.set_aside),
             ("consumer_events_dead_lettered", "Records given up after all retries", &metrics.dead_lettered),
             ("consumer_events_lost", "Offsets deleted by retention before they were read", &metrics.lost),
-            ("consumer_truncations", "Times that a partition lost its end, with records stored already", &metrics.truncations),
+            (
+                "consumer_truncations",
+                "Times that a partition lost its end, with records stored already",
+                &metrics.truncations,
+            ),
             ("consumer_flushes", "Transactions committed", &metrics.flushes),
         ];
         for (name, help, counter) in counters {

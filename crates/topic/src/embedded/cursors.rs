@@ -39,7 +39,7 @@ impl Cursors {
     /// Sets where a partition goes on. Whether it is this reader's.
     pub(super) fn start(&mut self, partition: i32, offset: i64) -> bool {
         let cursor = self.partitions.get_mut(&partition);
-        cursor.map(|cursor| cursor.position = Some(offset)).is_some()
+        cursor.map(|cursor| cursor.position = Some(offset.max(0))).is_some()
     }
 
     /// Delivers nothing more of a partition until it is started. Whether it is this reader's.

@@ -107,7 +107,9 @@ fn a_halt_ends_where_the_thread_says_or_never() {
     }
     assert_eq!(desk.halted(0), Some(Halt { next: 0, moved: false }));
     desk.read_on(0, 3, 3);
-    assert!(matches!(desk.take(), Some(Ok(Event::Records(batch))) if batch.log_start == 3 && batch.records.is_empty()));
+    assert!(
+        matches!(desk.take(), Some(Ok(Event::Records(batch))) if batch.log_start == 3 && batch.records.is_empty())
+    );
     let truncation = Truncation { partition: 1, offset: 0, log_start: 0, end: 2 };
     desk.truncated(truncation);
     assert!(matches!(desk.take(), Some(Ok(Event::Truncated(told))) if told == truncation));
