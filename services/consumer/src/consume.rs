@@ -2,17 +2,14 @@
 
 use crate::{
     batch::Limits,
+    hold::Gate,
     metrics::Metrics,
     partition::{Delivery, Report, Worker},
     retries, status,
 };
 use prometheus_client::registry::Registry;
 use resilience::Backoff;
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use store::Sink;
 use tokio::{
     sync::{Notify, mpsc},
@@ -34,7 +31,7 @@ pub struct Config {
     pub partition_bytes: usize,
     /// Waits between the tries of a broken record; after the last it is a dead letter.
     pub retry_delays: Vec<Duration>,
-    /// Longest wait between two tries in an outage.
+    /// Longest wait between two tries in an outage, 1 ms to a day.
     pub outage_cap: Duration,
     /// How long a partition may take to let go when another consumer gets it, and at the end.
     pub let_go: Duration,
@@ -65,18 +62,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) metrics: Metrics,
+    pub(crate) gate: Gate,
     pub(crate) letters_came: Notify,
-    held_because: Mutex<String>,
-}
-
-impl Shared {
-    pub(crate) fn hold_reason(&self, reason: &str) {
-        *self.held_because.lock().unwrap_or_else(PoisonError::into_inner) = reason.to_owned();
-    }
-
-    pub(crate) fn held_because(&self) -> String {
-        self.held_because.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 /// A consumer of one topic into one store.
@@ -102,10 +89,8 @@ impl Consumer {
     /// A consumer that stores into `sink` and counts in `registry`.
     pub fn new(config: Config, sink: Arc<dyn Sink>, registry: &mut Registry) -> Consumer {
         let metrics = Metrics::register(registry);
-        let held_because = Mutex::default();
-        Consumer {
-            shared: Arc::new(Shared { config, sink, metrics, letters_came: Notify::new(), held_because }),
-        }
+        let gate = Gate::new(&config);
+        Consumer { shared: Arc::new(Shared { config, sink, metrics, gate, letters_came: Notify::new() }) }
     }
 
     /// `GET /internal/v1/status` for the gateway's overview.
@@ -121,6 +106,8 @@ impl Consumer {
         let (reports_in, mut reports) = mpsc::unbounded_channel();
         let retries =
             AbortOnDropHandle::new(tokio::spawn(retries::run(Arc::clone(&self.shared), stop.clone())));
+        let told = Gate::tell(self.shared.gate.breaker.clone(), self.shared.metrics.clone());
+        let _told = AbortOnDropHandle::new(tokio::spawn(told));
         let mut consuming = Consuming {
             shared: &self.shared,
             reader,

@@ -4,20 +4,17 @@ use crate::{
     batch::{Batch, Segment},
     consume::Shared,
     decide::{Decision, Tried, decide, retry_at},
+    hold::{Closed, Hold},
 };
 use futures::FutureExt;
 use record::Timestamp;
-use resilience::Backoff;
 use std::{
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 use store::{FlushError, Flushed, PartitionKey, Position};
-use tokio::{
-    sync::mpsc,
-    time::{sleep, timeout_at},
-};
+use tokio::{sync::mpsc, time::timeout_at};
 use tokio_util::sync::CancellationToken;
 use topic::{Assignment, Truncation};
 
@@ -61,6 +58,12 @@ enum End {
     LetGo,
     /// It was told to end, in an outage; the next owner reads again what it had.
     Closed,
+}
+
+impl From<Closed> for End {
+    fn from(_: Closed) -> End {
+        End::Closed
+    }
 }
 
 impl Worker {
@@ -122,11 +125,15 @@ impl Worker {
     async fn position(&self) -> Result<Position, End> {
         let Assignment { topic, partition, log_start, .. } = self.assignment;
         let asked = Position { of: PartitionKey { topic: topic.0, partition, epoch: 0 }, next: log_start };
-        let mut outage = Outage::new(&self.shared, partition);
+        let mut hold = self.hold();
         loop {
+            let permit = hold.permit().await?;
             match self.shared.sink.positions(&[asked]).await {
-                Ok(positions) => return Ok(positions.first().copied().unwrap_or(asked)),
-                Err(error) => outage.wait(&error.0, &self.closing).await?,
+                Ok(positions) => {
+                    hold.answered(permit);
+                    return Ok(positions.first().copied().unwrap_or(asked));
+                }
+                Err(error) => hold.failed(permit, &error.0).await?,
             }
         }
     }
@@ -135,10 +142,12 @@ impl Worker {
     /// is other records, and none of them may be passed over.
     async fn begin_epoch(&self, stored: Position, truncation: Truncation) -> Result<Position, End> {
         let Truncation { partition, offset, log_start, end } = truncation;
-        let mut outage = Outage::new(&self.shared, partition);
+        let mut hold = self.hold();
         loop {
+            let permit = hold.permit().await?;
             match self.shared.sink.begin_epoch(stored, log_start, end).await {
                 Ok(begun) => {
+                    hold.answered(permit);
                     self.shared.metrics.truncations.inc();
                     tracing::error!(
                         partition,
@@ -151,15 +160,18 @@ impl Worker {
                     );
                     return Ok(begun);
                 }
-                Err(FlushError::Moved { .. }) => return Err(End::LetGo),
-                Err(error) => outage.wait(&error.to_string(), &self.closing).await?,
+                Err(FlushError::Moved { .. }) => {
+                    hold.answered(permit);
+                    return Err(End::LetGo);
+                }
+                Err(error) => hold.failed(permit, &error.to_string()).await?,
             }
         }
     }
 
     /// Stores the segment, cutting out and setting aside what the store refuses, waiting while the store is out.
     async fn store(&self, of: PartitionKey, segment: Segment) -> Result<(), End> {
-        let mut outage = Outage::new(&self.shared, of.partition);
+        let mut hold = self.hold();
         let mut todo = vec![segment];
         while let Some(mut segment) = todo.pop() {
             let now = Timestamp::now();
@@ -170,33 +182,43 @@ impl Worker {
                 records: segment.items.len(),
                 next: segment.next(),
                 set_aside: letters > 0,
-                after_outage: outage.holding,
+                after_outage: hold.is_holding(),
             };
+            let permit = hold.permit().await?;
             let begun = Instant::now();
             match decide(tried, self.shared.sink.flush(flush).await) {
                 Decision::Done(Flushed { duplicates }) => {
-                    outage.over();
+                    hold.answered(permit);
                     self.shared.metrics.duplicates.inc_by(duplicates as u64);
                     self.count(begun.elapsed(), rows, letters, lost);
                     self.report(Report::Stored { next: segment.next(), bytes: segment.bytes() });
                 }
                 Decision::Split => {
+                    hold.answered(permit);
                     let (first, second) = segment.split();
                     todo.extend(second);
                     todo.push(first);
                 }
                 Decision::SetAside(refusal) => {
+                    hold.answered(permit);
                     segment.refused = Some(refusal);
                     todo.push(segment);
                 }
                 Decision::Hold(reason) => {
                     todo.push(segment);
-                    outage.wait(&reason, &self.closing).await?;
+                    hold.failed(permit, &reason).await?;
                 }
-                Decision::LetGo => return Err(End::LetGo),
+                Decision::LetGo => {
+                    hold.answered(permit);
+                    return Err(End::LetGo);
+                }
             }
         }
         Ok(())
+    }
+
+    fn hold(&self) -> Hold<'_> {
+        Hold::new(&self.shared.gate, &self.shared.metrics, self.assignment.partition, &self.closing)
     }
 
     fn count(&self, took: Duration, rows: usize, letters: usize, lost: i64) {
@@ -221,54 +243,5 @@ impl Worker {
     fn report(&self, report: Report) {
         // The loop is gone only when the process ends; there is nobody left to tell.
         let _ = self.reports.send((self.assignment.partition, self.generation, report));
-    }
-}
-
-/// Waiting for the store of one partition, seen from outside as "holding".
-struct Outage<'a> {
-    shared: &'a Shared,
-    partition: i32,
-    holding: bool,
-    backoff: Backoff,
-}
-
-impl<'a> Outage<'a> {
-    fn new(shared: &'a Shared, partition: i32) -> Outage<'a> {
-        let backoff = Backoff::new(Duration::from_millis(200), shared.config.outage_cap);
-        Outage { shared, partition, holding: false, backoff }
-    }
-
-    /// Waits before the next try, longer each time; ends early when the worker is to close.
-    async fn wait(&mut self, reason: &str, closing: &CancellationToken) -> Result<(), End> {
-        if !self.holding {
-            self.holding = true;
-            self.shared.metrics.holding.inc();
-            self.shared.hold_reason(reason);
-            tracing::warn!(
-                partition = self.partition,
-                reason,
-                "the store is out: the partition holds until it is back"
-            );
-        }
-        let wait = self.backoff.next(rand::random());
-        tokio::select! {
-            () = sleep(wait) => Ok(()),
-            () = closing.cancelled() => Err(End::Closed),
-        }
-    }
-
-    fn over(&mut self) {
-        if self.holding {
-            self.holding = false;
-            self.backoff.reset();
-            self.shared.metrics.holding.dec();
-            tracing::info!(partition = self.partition, "the store is back: the partition goes on");
-        }
-    }
-}
-
-impl Drop for Outage<'_> {
-    fn drop(&mut self) {
-        self.over();
     }
 }

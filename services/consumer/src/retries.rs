@@ -16,6 +16,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut backoff = Backoff::new(Duration::from_millis(200), shared.config.outage_cap);
     loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = shared.gate.breaker.wait_ready() => {}
+        }
         let wait = match retry_due(&shared).await {
             Ok(wait) => {
                 backoff.reset();

@@ -18,6 +18,6 @@ async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "partitions": metrics.assigned.get(),
         "stored": metrics.stored.get(),
         "deadLettered": metrics.dead_lettered.get(),
-        "detail": holding.then(|| shared.held_because()),
+        "detail": holding.then(|| shared.gate.because()),
     }))
 }
