@@ -70,7 +70,9 @@ async fn main() {
     store.maintain(Timestamp::now()).await.expect("partitions");
     let topic = Uuid::now_v7();
     let workers: Vec<_> = (0..i32::try_from(connections).expect("few"))
-        .map(|partition| tokio::spawn(work(store.clone(), PartitionKey { topic, partition }, rows, time)))
+        .map(|partition| {
+            tokio::spawn(work(store.clone(), PartitionKey { topic, partition, epoch: 0 }, rows, time))
+        })
         .collect();
     let (mut stored, mut rate, mut cpu) = (0, 0.0, 0.0_f64);
     for worker in workers {

@@ -44,6 +44,28 @@ pub struct LedgerRow {
     pub lost: i64,
 }
 
+/// How a letter ended, for the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It became a row after all.
+    Row,
+    /// It repeats an event stored before, and brought no row.
+    Repetition,
+    /// It stays a dead letter.
+    GivenUp,
+}
+
+impl Ended {
+    /// What it adds to `stored`, taken from `dead_lettered`, and to `duplicates`.
+    pub(crate) fn counts(self) -> (i64, i64) {
+        match self {
+            Ended::Row => (1, 0),
+            Ended::Repetition => (1, 1),
+            Ended::GivenUp => (0, 0),
+        }
+    }
+}
+
 impl LedgerRow {
     /// Whether the row adds up.
     pub fn is_balanced(&self) -> bool {

@@ -130,7 +130,7 @@ pub enum FlushError {
         of: PartitionKey,
         /// Position the flush expected.
         expected: i64,
-        /// Position in the store.
+        /// Position that the store has in this epoch; -1 when it has none, or not any more.
         found: i64,
     },
     /// The store refuses the data itself; trying the same again cannot help, trying parts of it can.

@@ -31,7 +31,7 @@ impl From<Failure> for FlushError {
     fn from(failure: Failure) -> FlushError {
         match failure {
             Failure::Moved { of, expected, found } => FlushError::Moved { of, expected, found },
-            Failure::Refused(reason) => FlushError::Refused(reason),
+            Failure::Refused(reason) => FlushError::Refused(reason.into()),
             Failure::Outage(reason) => FlushError::Outage(reason),
         }
     }

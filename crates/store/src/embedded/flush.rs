@@ -1,19 +1,26 @@
 //! One flush: the position by compare-and-set, then rows, counts and letters.
 
 use super::{failure::Failure, letters, minutes::Tally, positions, rows, writer::Session};
-use crate::Flush;
+use crate::{Flush, Flushed};
 use std::borrow::Cow;
 
 /// Stores the flush. The position comes first, so that one who lost the partition does no work in vain.
-pub(super) fn flush(session: &mut Session<'_>, flush: &Flush) -> Result<(), Failure> {
+pub(super) fn flush(session: &mut Session<'_>, flush: &Flush) -> Result<Flushed, Failure> {
     positions::advance(session.connection, flush)?;
     let mut tally = Tally::default();
+    let mut flushed = Flushed::default();
     let mut insert = rows::Insert::prepare(session.connection)?;
     for record in &flush.rows {
         let organization = session.organizations.number(session.connection, &record.organization_id)?;
-        insert.row(organization, record)?;
-        tally.count(organization, record.timestamp.as_nanos(), Cow::Borrowed(&record.service), record.level);
+        if insert.row(organization, record)? {
+            let service = Cow::Borrowed(record.service.as_str());
+            tally.count(organization, record.timestamp.as_nanos(), service, record.level);
+        } else {
+            flushed.duplicates += 1;
+        }
     }
     tally.add(session.connection)?;
-    letters::set_aside(session, flush)
+    positions::count_duplicates(session.connection, flush.of, flushed.duplicates)?;
+    letters::set_aside(session, flush)?;
+    Ok(flushed)
 }

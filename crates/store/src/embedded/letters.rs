@@ -1,7 +1,7 @@
 //! Dead letters: records set aside, tried again when due, and in the end stored or given up.
 
 use super::{failure::Failure, minutes::Tally, positions, rows, writer::Session};
-use crate::{Flush, Letter, LetterId, NewLetter, Outcome, PartitionKey};
+use crate::{Flush, Letter, LetterId, Outcome, PartitionKey, Refusal, ledger::Ended};
 use record::{LogRecord, Timestamp, Uuid};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use std::{borrow::Cow, time::Duration};
@@ -18,25 +18,26 @@ pub(super) fn set_aside(session: &mut Session<'_>, flush: &Flush) -> Result<(), 
         )));
     }
     let mut insert = session.connection.prepare_cached(
-        "INSERT INTO dead_letters
-             (topic, partition, offset, key, payload, traceparent, first_at, reason, attempts, retry_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+        "INSERT INTO dead_letters (topic, partition, epoch, offset, key, payload, timestamp_ms, traceparent, first_at,
+             reason, sqlstate, attempts, retry_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
     )?;
-    let PartitionKey { topic, partition } = flush.of;
+    let PartitionKey { topic, partition, epoch } = flush.of;
     let now = Timestamp::now().as_nanos();
-    for NewLetter { offset, key, payload, traceparent, reason, retry_at } in &flush.letters {
-        let retry_at = retry_at.as_nanos();
-        let (key, payload) = (&key[..], &payload[..]);
+    for letter in &flush.letters {
         insert.execute(params![
             topic.as_bytes(),
             partition,
-            offset,
-            key,
-            payload,
-            traceparent,
+            epoch,
+            letter.offset,
+            &letter.key[..],
+            &letter.payload[..],
+            letter.timestamp_ms,
+            letter.traceparent,
             now,
-            reason,
-            retry_at
+            letter.refusal.reason,
+            letter.refusal.sqlstate,
+            letter.retry_at.as_nanos(),
         ])?;
     }
     Ok(())
@@ -45,7 +46,7 @@ pub(super) fn set_aside(session: &mut Session<'_>, flush: &Flush) -> Result<(), 
 /// Letters that are due, oldest first.
 pub(super) fn due(connection: &Connection, now: Timestamp, limit: usize) -> Result<Vec<Letter>, Failure> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, topic, partition, offset, payload, attempts FROM dead_letters
+        "SELECT id, topic, partition, epoch, offset, payload, attempts FROM dead_letters
          WHERE retry_at <= ? ORDER BY retry_at, id LIMIT ?",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -56,10 +57,10 @@ pub(super) fn due(connection: &Connection, now: Timestamp, limit: usize) -> Resu
 fn letter(row: &Row<'_>) -> Result<Letter> {
     Ok(Letter {
         id: LetterId(row.get(0)?),
-        of: PartitionKey { topic: Uuid::from_bytes(row.get(1)?), partition: row.get(2)? },
-        offset: row.get(3)?,
-        payload: row.get::<_, Vec<u8>>(4)?.into(),
-        attempts: row.get(5)?,
+        of: PartitionKey { topic: Uuid::from_bytes(row.get(1)?), partition: row.get(2)?, epoch: row.get(3)? },
+        offset: row.get(4)?,
+        payload: row.get::<_, Vec<u8>>(5)?.into(),
+        attempts: row.get(6)?,
     })
 }
 
@@ -85,33 +86,36 @@ pub(super) fn settle(session: &mut Session<'_>, letter: &Letter, outcome: &Outco
     }
     match outcome {
         Outcome::Stored(record) => {
-            store(session, record)?;
+            let ended = store(session, record)?;
             connection.prepare_cached("DELETE FROM dead_letters WHERE id = ?")?.execute([id])?;
-            positions::settle(connection, letter.of, true)?;
+            positions::settle(connection, letter.of, ended)?;
         }
-        Outcome::Retry { at, reason } => try_later(connection, id, reason, Some(*at))?,
-        Outcome::Dead { reason } => {
-            try_later(connection, id, reason, None)?;
-            positions::settle(connection, letter.of, false)?;
+        Outcome::Retry { at, refusal } => try_later(connection, id, refusal, Some(*at))?,
+        Outcome::Dead { refusal } => {
+            try_later(connection, id, refusal, None)?;
+            positions::settle(connection, letter.of, Ended::GivenUp)?;
         }
     }
     Ok(true)
 }
 
-fn store(session: &mut Session<'_>, record: &LogRecord) -> Result<(), Failure> {
+fn store(session: &mut Session<'_>, record: &LogRecord) -> Result<Ended, Failure> {
     let organization = session.organizations.number(session.connection, &record.organization_id)?;
-    rows::Insert::prepare(session.connection)?.row(organization, record)?;
+    if !rows::Insert::prepare(session.connection)?.row(organization, record)? {
+        return Ok(Ended::Repetition);
+    }
     let mut tally = Tally::default();
     tally.count(organization, record.timestamp.as_nanos(), Cow::Borrowed(&record.service), record.level);
-    Ok(tally.add(session.connection)?)
+    tally.add(session.connection)?;
+    Ok(Ended::Row)
 }
 
-fn try_later(connection: &Connection, id: i64, reason: &str, at: Option<Timestamp>) -> Result<()> {
+fn try_later(connection: &Connection, id: i64, refusal: &Refusal, at: Option<Timestamp>) -> Result<()> {
     connection
         .prepare_cached(
-            "UPDATE dead_letters SET attempts = attempts + 1, reason = ?, retry_at = ? WHERE id = ?",
+            "UPDATE dead_letters SET attempts = attempts + 1, reason = ?, sqlstate = ?, retry_at = ? WHERE id = ?",
         )?
-        .execute(params![reason, at.map(Timestamp::as_nanos), id])
+        .execute(params![refusal.reason, refusal.sqlstate, at.map(Timestamp::as_nanos), id])
         .map(|_| ())
 }
 

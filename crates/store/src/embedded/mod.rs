@@ -26,8 +26,8 @@ mod tests;
 mod writer;
 
 use crate::{
-    Filter, Flush, FlushError, LedgerRow, Letter, Outcome, Page, Position, Query, QueryError, SearchQuestion,
-    Sink, SinkError, StatsAnswer, StatsQuestion,
+    Filter, Flush, FlushError, Flushed, LedgerRow, Letter, Outcome, Page, Position, Query, QueryError,
+    SearchQuestion, Sink, SinkError, StatsAnswer, StatsQuestion,
 };
 use async_trait::async_trait;
 use readers::Readers;
@@ -92,8 +92,12 @@ impl Sink for Store {
         Ok(self.writer.submit(move |session| positions::begin(session.connection, &assigned)).await?)
     }
 
-    async fn flush(&self, flush: Flush) -> Result<(), FlushError> {
+    async fn flush(&self, flush: Flush) -> Result<Flushed, FlushError> {
         Ok(self.writer.submit(move |session| flush::flush(session, &flush)).await?)
+    }
+
+    async fn begin_epoch(&self, stored: Position, end: i64) -> Result<Position, FlushError> {
+        Ok(self.writer.submit(move |session| positions::begin_epoch(session.connection, stored, end)).await?)
     }
 
     async fn due_letters(&self, now: Timestamp, limit: usize) -> Result<Vec<Letter>, SinkError> {

@@ -88,12 +88,18 @@ pub(super) fn create_or_open(path: &Path) -> std::result::Result<Connection, Ope
         schema::Found::Newer(found) => {
             return Err(OpenError::Newer { path: path.to_owned(), found, known: schema::VERSION });
         }
-        schema::Found::Empty | schema::Found::Current => tune_writer(&connection).map_err(unusable)?,
+        schema::Found::Empty | schema::Found::Older(_) | schema::Found::Current => {
+            tune_writer(&connection).map_err(unusable)?;
+        }
     }
-    if found == schema::Found::Empty {
-        schema::create(&mut connection).map_err(unusable)?;
-        sync_directory(path)
-            .map_err(|error| OpenError::Unusable { path: path.to_owned(), reason: error.to_string() })?;
+    match found {
+        schema::Found::Empty => {
+            schema::migrate(&mut connection, 0).map_err(unusable)?;
+            sync_directory(path)
+                .map_err(|error| OpenError::Unusable { path: path.to_owned(), reason: error.to_string() })?;
+        }
+        schema::Found::Older(version) => schema::migrate(&mut connection, version).map_err(unusable)?,
+        _ => {}
     }
     Ok(connection)
 }

@@ -14,7 +14,7 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// The prepared insertion of a row.
+/// The prepared insertion of a row, unless its organisation has one with this id.
 pub(super) struct Insert<'a>(CachedStatement<'a>);
 
 impl<'a> Insert<'a> {
@@ -22,15 +22,16 @@ impl<'a> Insert<'a> {
         let statement = connection.prepare_cached(concat!(
             "INSERT INTO logs (organization, ",
             columns!(),
-            ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            ") SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
+               WHERE NOT EXISTS (SELECT 1 FROM logs WHERE id = ?6 AND organization = ?1)"
         ))?;
         Ok(Insert(statement))
     }
 
-    /// Inserts one event.
-    pub(super) fn row(&mut self, organization: i64, record: &LogRecord) -> Result<(), Failure> {
+    /// Inserts one event. Answers whether it is new; one that repeats another changes nothing.
+    pub(super) fn row(&mut self, organization: i64, record: &LogRecord) -> Result<bool, Failure> {
         texts::check(record).map_err(Failure::Refused)?;
-        self.0.execute(params![
+        let inserted = self.0.execute(params![
             organization,
             record.timestamp.as_nanos(),
             record.level.number(),
@@ -41,7 +42,7 @@ impl<'a> Insert<'a> {
             record.span_id,
             record.attributes.as_deref().map(RawValue::get),
         ])?;
-        Ok(())
+        Ok(inserted == 1)
     }
 }
 

@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_scan_begins_at_its_place_in_the_index_and_never_sorts() {
         let mut connection = Connection::open_in_memory().unwrap();
-        schema::create(&mut connection).unwrap();
+        schema::migrate(&mut connection, 0).unwrap();
         for read in [Read::Event, Read::TimeAndLevel, Read::Texts] {
             for (sql, place) in
                 sqls(read).into_iter().zip(["timestamp=? AND row<?", "timestamp>? AND timestamp<?"])

@@ -2,8 +2,12 @@
 
 use rusqlite::{Connection, Result, TransactionBehavior};
 
-/// Version of the tables below, kept in `PRAGMA user_version`. A change of the tables raises it and brings a migration.
-pub(super) const VERSION: i64 = 1;
+/// Version of the tables, kept in `PRAGMA user_version`.
+pub(super) const VERSION: i64 = 2;
+
+/// What brings a file from each version to the next, beginning with an empty one. One that was released is never
+/// changed.
+const MIGRATIONS: [&str; 2] = [TABLES, EPOCHS];
 
 /// "logs" in ASCII, kept in `PRAGMA application_id`: tells our file from another program's.
 const APPLICATION: i64 = 0x6c6f_6773;
@@ -15,13 +19,15 @@ pub(super) enum Found {
     Empty,
     /// Ours, in the version this program knows.
     Current,
+    /// Ours, made by an older program.
+    Older(i64),
     /// Ours, made by a newer program.
     Newer(i64),
     /// Another program's.
     Foreign,
 }
 
-/// Row numbers are never given by us, so they grow in the order of storing; retention deletes the smallest.
+/// Version 1. Row numbers are never given by us, so they grow in the order of storing; retention deletes the smallest.
 ///
 /// `logs_by_time` holds what filters and counts ask for, so that they do not touch the rows. `row` stands before
 /// `level` in it because the order of a search is (time, row). Whoever changes the columns of `logs_by_id`: the
@@ -105,6 +111,44 @@ CREATE TRIGGER dead_letter_goes AFTER DELETE ON dead_letters BEGIN
 END;
 ";
 
+/// Version 2: a partition that lost its end begins a new epoch, repetitions are counted, letters know when they were
+/// appended to their topic and who refused them. The row of an epoch that ended stays as it is but for its letters.
+///
+/// When a letter of version 1 was appended is not known; it was not later than `first_at`.
+const EPOCHS: &str = "
+ALTER TABLE positions RENAME TO positions_before;
+CREATE TABLE positions (
+    topic         BLOB NOT NULL,
+    partition     INTEGER NOT NULL,
+    epoch         INTEGER NOT NULL,
+    ended         INTEGER NOT NULL DEFAULT 0 CHECK (ended IN (0, 1)),
+    start_offset  INTEGER NOT NULL,
+    next_offset   INTEGER NOT NULL,
+    stored        INTEGER NOT NULL DEFAULT 0,
+    duplicates    INTEGER NOT NULL DEFAULT 0,
+    dead_lettered INTEGER NOT NULL DEFAULT 0,
+    retrying      INTEGER NOT NULL DEFAULT 0,
+    skipped       INTEGER NOT NULL DEFAULT 0,
+    lost          INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (topic, partition, epoch),
+    CONSTRAINT ledger_balances CHECK (next_offset - start_offset = stored + dead_lettered + skipped + lost),
+    CONSTRAINT ledger_not_negative CHECK (min(stored, duplicates, dead_lettered, retrying, skipped, lost) >= 0),
+    CONSTRAINT ledger_duplicates_are_part CHECK (duplicates <= stored),
+    CONSTRAINT ledger_retrying_is_part CHECK (retrying <= dead_lettered)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX positions_newest ON positions (topic, partition) WHERE NOT ended;
+INSERT INTO positions
+    (topic, partition, epoch, start_offset, next_offset, stored, dead_lettered, retrying, skipped, lost)
+    SELECT topic, partition, 0, start_offset, next_offset, stored, dead_lettered, retrying, skipped, lost
+    FROM positions_before;
+DROP TABLE positions_before;
+
+ALTER TABLE dead_letters ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dead_letters ADD COLUMN timestamp_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dead_letters ADD COLUMN sqlstate TEXT;
+UPDATE dead_letters SET timestamp_ms = first_at / 1000000;
+";
+
 /// Looks what the file is, without changing it.
 pub(super) fn inspect(connection: &Connection) -> Result<Found> {
     let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -113,16 +157,19 @@ pub(super) fn inspect(connection: &Connection) -> Result<Found> {
     Ok(match (application, version, tables) {
         (0, 0, 0) => Found::Empty,
         (APPLICATION, VERSION, _) => Found::Current,
+        (APPLICATION, older @ 1..VERSION, _) => Found::Older(older),
         (APPLICATION, newer, _) if newer > VERSION => Found::Newer(newer),
         _ => Found::Foreign,
     })
 }
 
-/// Makes the tables in an empty file, all or none.
-pub(super) fn create(connection: &mut Connection) -> Result<()> {
+/// Brings the tables from a version, 0 in an empty file, to the one that this program knows: all or none.
+pub(super) fn migrate(connection: &mut Connection, from: i64) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-    transaction.execute_batch(TABLES)?;
+    for (version, sql) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > from) {
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", version)?;
+    }
     transaction.pragma_update(None, "application_id", APPLICATION)?;
-    transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }

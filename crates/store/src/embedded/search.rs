@@ -74,7 +74,7 @@ fn time(row: &Row<'_>) -> Result<Timestamp> {
     Timestamp::from_nanos(row.get(1)?).ok_or_else(damaged)
 }
 
-/// One event; the one stored last, if a client used an id twice.
+/// One event; the one stored last, if a file of version 1 has its id twice.
 pub(super) fn get(
     connection: &Connection,
     organization: &OrganizationId,

@@ -56,6 +56,9 @@ pub struct Config {
     pub days_back: u16,
     /// Days after today for which partitions are made.
     pub days_ahead: u16,
+    /// Bytes of dead letters. Beyond them the oldest that are published are deleted; when those that are not have so many,
+    /// partitions with broken records hold until some are published.
+    pub max_letter_bytes: u64,
     /// Ids that a partition of the topic remembers, to tell an event that is sent again. 0 turns this off.
     pub remembered_ids: usize,
 }
@@ -76,6 +79,7 @@ impl Config {
             retention_days: 30,
             days_back: 7,
             days_ahead: 3,
+            max_letter_bytes: 512 << 20,
             remembered_ids: 200_000,
         }
     }
@@ -159,6 +163,7 @@ impl fmt::Debug for Config {
             .field("retention_days", &self.retention_days)
             .field("days_back", &self.days_back)
             .field("days_ahead", &self.days_ahead)
+            .field("max_letter_bytes", &self.max_letter_bytes)
             .field("remembered_ids", &self.remembered_ids)
             .finish()
     }

@@ -74,7 +74,7 @@ impl Rows {
 
     fn field(&mut self, value: &[u8]) -> Result<(), Failure> {
         let too_long =
-            |_| Failure::Refused(format!("a field of {} bytes is too long for a row", value.len()));
+            |_| Failure::refused(format!("a field of {} bytes is too long for a row", value.len()));
         let length = i32::try_from(value.len()).map_err(too_long)?;
         self.buffer.extend_from_slice(&length.to_be_bytes());
         self.buffer.extend_from_slice(value);

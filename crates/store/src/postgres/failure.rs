@@ -1,6 +1,6 @@
 //! What an error of the database means, in words that say what to do. The only place that knows SQLSTATE.
 
-use crate::{FlushError, PartitionKey, QueryError, SinkError};
+use crate::{FlushError, PartitionKey, QueryError, Refusal, SinkError};
 use sqlx::{Error, error::DatabaseError, postgres::PgDatabaseError};
 use std::{fmt, time::Duration};
 
@@ -10,7 +10,7 @@ pub(super) enum Failure {
     /// The position is not the expected one.
     Moved { of: PartitionKey, expected: i64, found: i64 },
     /// The data cannot be stored; trying the same again cannot help.
-    Refused(String),
+    Refused(Refusal),
     /// The database cannot be used now; trying again later can help.
     Outage(String),
     /// The same, and the connection is lost.
@@ -27,7 +27,7 @@ impl From<Error> for Failure {
         match &error {
             Error::Database(of_server) => by_code(&of_server.code().unwrap_or_default(), &text(&**of_server)),
             // Values that do not fit into a message of the protocol.
-            Error::Encode(_) | Error::InvalidArgument(_) => Failure::Refused(error.to_string()),
+            Error::Encode(_) | Error::InvalidArgument(_) => Failure::Refused(error.to_string().into()),
             Error::Tls(_) => Failure::Misconfigured(format!(
                 "no TLS connection can be made: look at the TLS mode, the authority's file and the server's certificate ({error})"
             )),
@@ -52,7 +52,9 @@ fn by_code(code: &str, text: &str) -> Failure {
         "23514" if text.contains("no partition of relation") => {
             misconfigured("logs_other is missing: make it again as the default partition of logs")
         }
-        _ if code.starts_with("22") || code.starts_with("23") => Failure::Refused(text.to_owned()),
+        _ if code.starts_with("22") || code.starts_with("23") => {
+            Failure::Refused(Refusal { reason: text.to_owned(), sqlstate: Some(code.to_owned()) })
+        }
         "25006" => outage("the server only reads: it is a standby, or a failover is under way"),
         "53100" => outage("the server's disk is full: free some space on it, or keep fewer days"),
         "53200" => outage("the server has not enough memory"),
@@ -93,6 +95,11 @@ fn text(error: &dyn DatabaseError) -> String {
 }
 
 impl Failure {
+    /// A refusal of ours, before the server saw the data.
+    pub(super) fn refused(reason: String) -> Failure {
+        Failure::Refused(reason.into())
+    }
+
     /// No answer came within the time.
     pub(super) fn silence(after: Duration) -> Failure {
         Failure::Broken(format!("no answer within {after:?}: look at the network and at the server's load"))
@@ -102,10 +109,8 @@ impl Failure {
     pub(super) fn reason(self) -> String {
         match self {
             Failure::Moved { .. } => "the position moved".into(),
-            Failure::Refused(reason)
-            | Failure::Outage(reason)
-            | Failure::Broken(reason)
-            | Failure::Misconfigured(reason) => reason,
+            Failure::Refused(refusal) => refusal.reason,
+            Failure::Outage(reason) | Failure::Broken(reason) | Failure::Misconfigured(reason) => reason,
         }
     }
 }
@@ -120,7 +125,7 @@ impl From<Failure> for FlushError {
     fn from(failure: Failure) -> FlushError {
         match failure {
             Failure::Moved { of, expected, found } => FlushError::Moved { of, expected, found },
-            Failure::Refused(reason) => FlushError::Refused(reason),
+            Failure::Refused(refusal) => FlushError::Refused(refusal),
             Failure::Outage(reason) | Failure::Broken(reason) | Failure::Misconfigured(reason) => {
                 FlushError::Outage(reason)
             }
@@ -181,7 +186,11 @@ mod tests {
         ];
         for (expected, codes) in table {
             for code in codes {
-                assert_eq!(kind(&by_code(code, "message")), expected, "{code}");
+                let failure = by_code(code, "message");
+                assert_eq!(kind(&failure), expected, "{code}");
+                if let Failure::Refused(refusal) = failure {
+                    assert_eq!(refusal.sqlstate.as_deref(), Some(code));
+                }
             }
         }
     }

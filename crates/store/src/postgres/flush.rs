@@ -9,12 +9,13 @@
 //! ```
 
 use super::{
+    config::Config,
     encode::{COPY, Rows, place},
     failure::Failure,
     letters, positions,
     recent::Recent,
 };
-use crate::{Flush, texts};
+use crate::{Flush, Flushed, texts};
 use record::{LogRecord, Timestamp};
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -25,17 +26,19 @@ const CHUNK_BYTES: usize = 64 << 10;
 pub(super) async fn flush(
     connection: &mut PgConnection,
     recent: &Recent,
+    config: &Config,
     flush: &Flush,
-) -> Result<(), Failure> {
-    flush.rows.iter().try_for_each(|row| texts::check(row).map_err(Failure::Refused))?;
-    let sorted = recent.sort(connection, flush).await?;
-    positions::begin_and_advance(connection, flush, sorted.duplicates).await?;
+) -> Result<Flushed, Failure> {
+    flush.rows.iter().try_for_each(|row| texts::check(row).map_err(Failure::refused))?;
+    let ids_by_retry = positions::begin_and_advance(connection, flush).await?;
+    let sorted = recent.sort(connection, flush, ids_by_retry).await?;
     copy(connection, &placed(flush, &sorted.repeated)).await?;
-    letters::set_aside(connection, flush).await?;
-    let commit = recent.sql(&sorted) + "COMMIT";
+    letters::set_aside(connection, config.max_letter_bytes, flush).await?;
+    let duplicates = sorted.duplicates;
+    let commit = positions::duplicates_sql(flush.of, duplicates) + &recent.sql(&sorted) + "COMMIT";
     sqlx::raw_sql(AssertSqlSafe(commit)).execute(connection).await?;
     recent.keep(sorted);
-    Ok(())
+    Ok(Flushed { duplicates })
 }
 
 /// The rows that are no repetitions, each with its place.

@@ -7,7 +7,7 @@
 use super::{
     config::Config,
     failure::Failure,
-    migrate,
+    letter_bytes, migrate, outbox,
     partitions::{Day, plan},
 };
 use record::Timestamp;
@@ -22,6 +22,11 @@ const TRIES: u32 = 5;
 const STEP_ROWS: i64 = 10_000;
 /// Statements that delete rows, at one time.
 const STEPS: u32 = 100;
+/// A partition that stored nothing for so many days forgets its ids: most likely its topic is gone, and repetitions come
+/// within minutes.
+const IDLE_DAYS: i64 = 7;
+/// Partitions whose ids are forgotten by one statement.
+const STEP_PARTITIONS: i64 = 10;
 
 /// What was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,8 +39,10 @@ pub struct Maintenance {
     pub left: Vec<(String, String)>,
     /// Events of `logs_other` that were deleted.
     pub deleted_events: u64,
-    /// Dead letters that were deleted: published, and behind the retention.
+    /// Dead letters that were deleted: published, and behind the retention or too many bytes.
     pub deleted_letters: u64,
+    /// Flushes whose ids were forgotten, because their partition stored nothing for [`IDLE_DAYS`].
+    pub forgotten_flushes: u64,
 }
 
 /// Does what is to be done.
@@ -62,7 +69,8 @@ pub(super) async fn maintain(
         }
     }
     done.deleted_events = delete(connection, &delete_events_sql(plan.keep_from)).await?;
-    done.deleted_letters = delete(connection, &delete_letters_sql(plan.keep_from)).await?;
+    done.deleted_letters = delete_letters(connection, plan.keep_from, config).await?;
+    done.forgotten_flushes = delete(connection, &forget_ids_sql(Day::of(now).before(IDLE_DAYS))).await?;
     Ok(done)
 }
 
@@ -132,6 +140,36 @@ fn delete_events_sql(keep_from: Day) -> String {
              (SELECT ctid FROM logs_other WHERE stored_on < '{}' LIMIT {STEP_ROWS}))",
         keep_from.date()
     )
+}
+
+fn forget_ids_sql(idle_since: Day) -> String {
+    format!(
+        "DELETE FROM recent_ids WHERE (topic_id, partition) IN
+             (SELECT topic_id, partition FROM recent_ids GROUP BY topic_id, partition
+              HAVING max(stored_on) < '{}' LIMIT {STEP_PARTITIONS})",
+        idle_since.date()
+    )
+}
+
+/// Deletes published letters: those behind the retention, then those that are too much.
+async fn delete_letters(
+    connection: &mut PgConnection,
+    keep_from: Day,
+    config: &Config,
+) -> Result<u64, Failure> {
+    let mut deleted = 0;
+    for _ in 0..STEPS {
+        outbox::begin(connection).await?;
+        let old =
+            sqlx::raw_sql(AssertSqlSafe(delete_letters_sql(keep_from))).execute(&mut *connection).await?;
+        let step = old.rows_affected() + letter_bytes::trim(connection, config.max_letter_bytes).await?;
+        sqlx::raw_sql("COMMIT").execute(&mut *connection).await?;
+        deleted += step;
+        if step == 0 {
+            break;
+        }
+    }
+    Ok(deleted)
 }
 
 fn delete_letters_sql(keep_from: Day) -> String {

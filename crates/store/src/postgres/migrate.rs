@@ -4,7 +4,10 @@ use super::failure::Failure;
 use sqlx::PgConnection;
 
 /// All versions, oldest first. One that was released is never changed.
-const MIGRATIONS: &[(i32, &str)] = &[(1, include_str!("../../migrations/0001_tables.sql"))];
+const MIGRATIONS: &[(i32, &str)] = &[
+    (1, include_str!("../../migrations/0001_tables.sql")),
+    (2, include_str!("../../migrations/0002_epochs.sql")),
+];
 
 /// "lp:table" in ASCII: whoever changes tables holds this lock.
 const LOCK: i64 = 0x6c70_3a74_6162_6c65;

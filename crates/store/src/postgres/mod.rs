@@ -14,6 +14,7 @@ mod events;
 mod failure;
 mod flush;
 mod lease;
+mod letter_bytes;
 mod letters;
 mod maintain;
 mod migrate;
@@ -26,8 +27,8 @@ mod settings;
 mod stats;
 
 use crate::{
-    Filter, Flush, FlushError, LedgerRow, Letter, Outbox, Outcome, Page, Position, Publication, Query,
-    QueryError, SearchQuestion, Sink, SinkError, StatsAnswer, StatsQuestion,
+    Filter, Flush, FlushError, Flushed, LedgerRow, Letter, Outbox, Outcome, Page, Position, Publication,
+    Query, QueryError, SearchQuestion, Sink, SinkError, StatsAnswer, StatsQuestion,
 };
 use async_trait::async_trait;
 use lease::{Pool, within};
@@ -99,8 +100,13 @@ impl Sink for Store {
         on!(self, self.config.answer_timeout, connection => positions::begin(connection, assigned))
     }
 
-    async fn flush(&self, flush: Flush) -> Result<(), FlushError> {
-        on!(self, self.config.answer_timeout, connection => flush::flush(connection, &self.recent, &flush))
+    async fn flush(&self, flush: Flush) -> Result<Flushed, FlushError> {
+        on!(self, self.config.answer_timeout, connection =>
+            flush::flush(connection, &self.recent, &self.config, &flush))
+    }
+
+    async fn begin_epoch(&self, stored: Position, end: i64) -> Result<Position, FlushError> {
+        on!(self, self.config.answer_timeout, connection => positions::begin_epoch(connection, stored, end))
     }
 
     async fn due_letters(&self, now: Timestamp, limit: usize) -> Result<Vec<Letter>, SinkError> {
@@ -112,7 +118,7 @@ impl Sink for Store {
     }
 
     async fn settle(&self, letter: &Letter, outcome: Outcome) -> Result<bool, FlushError> {
-        on!(self, self.config.answer_timeout, connection => letters::settle(connection, letter, &outcome))
+        on!(self, self.config.answer_timeout, connection => letters::settle(connection, &self.recent, letter, &outcome))
     }
 
     /// Also looks whether the server takes writes and the tables are those of this program.
@@ -128,7 +134,7 @@ impl Outbox for Store {
     }
 
     async fn published(&self, number: i64) -> Result<bool, SinkError> {
-        on!(self, self.config.answer_timeout, connection => outbox::published(connection, number))
+        on!(self, self.config.answer_timeout, connection => outbox::published(connection, &self.config, number))
     }
 }
 

@@ -28,6 +28,11 @@ impl Day {
         Day(time.as_nanos() / DAY)
     }
 
+    /// The day so many days before, if there is one.
+    pub(super) fn before(self, days: i64) -> Day {
+        Day((self.0 - days).max(0))
+    }
+
     /// First nanosecond, and the first of the next day.
     pub(super) fn bounds(self) -> (i64, i64) {
         (self.0 * DAY, (self.0 + 1).saturating_mul(DAY))

@@ -3,12 +3,15 @@
 //! A unique index on the rows would cost half of the rate. Events of an organisation keep to one partition, a partition to
 //! one consumer, and repetitions come within minutes: so the consumer remembers the ids of its partitions in memory,
 //! and each flush keeps its own in a row, for whoever has the partition next. What is in memory is right when it was
-//! filled up to the very position that the flush then moves; after any failure it is forgotten and read again.
+//! filled up to the very position that the flush moves, and no retry of a letter added to it since: the flush hears both
+//! from the row that it has locked. After any failure it is forgotten and read again.
+//!
+//! Ids of all epochs of a partition count: what was stored before its end was lost is stored still.
 
 use super::failure::Failure;
 use crate::{Flush, PartitionKey};
 use record::{LogRecord, Uuid};
-use sqlx::{PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt::Write,
@@ -19,6 +22,8 @@ use std::{
 /// An id and a hash of its organisation: ids of one say nothing about those of another.
 type Key = (Uuid, u64);
 const KEY_BYTES: usize = 24;
+/// Epoch and position after a flush: the order in which a partition stored.
+type Place = (i32, i64);
 /// What was not used for so long belongs to a partition that another consumer has by now.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
@@ -32,9 +37,11 @@ pub(super) struct Recent {
 /// Ids of the last flushes of one partition, up to a position.
 pub(super) struct Window {
     position: i64,
+    /// How often retries had added ids when they were read.
+    ids_by_retry: i64,
     ids: HashSet<Key>,
-    /// Ids by flush, oldest first, with the position after it.
-    flushes: VecDeque<(i64, Vec<Key>)>,
+    /// Ids by flush, oldest first.
+    flushes: VecDeque<(Place, Vec<Key>)>,
     used: Instant,
 }
 
@@ -45,7 +52,6 @@ pub(super) struct Sorted {
     /// How many are.
     pub(super) duplicates: usize,
     window: Option<Window>,
-    next: i64,
     of: PartitionKey,
 }
 
@@ -54,19 +60,24 @@ impl Recent {
         Recent { most, windows: Mutex::default() }
     }
 
-    /// Tells repetitions among the rows of a flush. The window is taken out, so that it is forgotten unless
-    /// [`Recent::keep`] puts it back after the commit.
-    pub(super) async fn sort(&self, connection: &mut PgConnection, flush: &Flush) -> Result<Sorted, Failure> {
+    /// Tells repetitions among the rows of a flush that has locked its partition. The window is taken out, so that it is
+    /// forgotten unless [`Recent::keep`] puts it back after the commit.
+    pub(super) async fn sort(
+        &self,
+        connection: &mut PgConnection,
+        flush: &Flush,
+        ids_by_retry: i64,
+    ) -> Result<Sorted, Failure> {
         let Flush { of, expected, next, rows, .. } = flush;
-        let mut sorted =
-            Sorted { repeated: vec![false; rows.len()], duplicates: 0, window: None, next: *next, of: *of };
+        let mut sorted = Sorted { repeated: vec![false; rows.len()], duplicates: 0, window: None, of: *of };
         if self.most == 0 {
             return Ok(sorted);
         }
         let known = self.windows.lock().unwrap_or_else(PoisonError::into_inner).remove(of);
-        let mut window = match known.filter(|window| window.position == *expected) {
+        let is_right = |window: &Window| (window.position, window.ids_by_retry) == (*expected, ids_by_retry);
+        let mut window = match known.filter(is_right) {
             Some(window) => window,
-            None => load(connection, *of, *expected).await?,
+            None => Window { ids_by_retry, ..load(connection, *of, *expected).await? },
         };
         let mut new = Vec::with_capacity(rows.len());
         for (record, repeated) in rows.iter().zip(&mut sorted.repeated) {
@@ -78,7 +89,7 @@ impl Recent {
                 sorted.duplicates += 1;
             }
         }
-        window.push(*next, new);
+        window.push((of.epoch, *next), new);
         sorted.window = Some(window);
         Ok(sorted)
     }
@@ -87,28 +98,50 @@ impl Recent {
     pub(super) fn sql(&self, sorted: &Sorted) -> String {
         let mut sql = String::new();
         let Some(window) = &sorted.window else { return sql };
-        let (topic, partition, next) = (sorted.of.topic, sorted.of.partition, sorted.next);
-        if let Some((_, new)) = window.flushes.back().filter(|(_, new)| !new.is_empty()) {
-            sql.reserve(new.len() * KEY_BYTES * 2 + 512);
-            let _ = write!(sql, "INSERT INTO recent_ids VALUES ('{topic}', {partition}, {next}, '\\x");
-            let mut hex = [0; 32];
-            for (id, organization) in new {
-                sql.push_str(id.simple().encode_lower(&mut hex));
-                sql.push_str(&Uuid::from_u64_pair(*organization, 0).simple().encode_lower(&mut hex)[..16]);
-            }
-            // Whoever sets a position back finds what was kept the first time.
-            sql.push_str(
-                "') ON CONFLICT (topic_id, partition, next_offset) DO UPDATE SET ids = excluded.ids; ",
-            );
+        if let Some((place, new)) = window.flushes.back().filter(|(_, new)| !new.is_empty()) {
+            insert_sql(&mut sql, sorted.of, *place, new);
         }
-        if let Some(last) = window.beyond(self.most) {
+        if let Some((epoch, last)) = window.beyond(self.most) {
+            let (topic, partition) = (sorted.of.topic, sorted.of.partition);
             let _ = write!(
                 sql,
-                "DELETE FROM recent_ids
-                 WHERE topic_id = '{topic}' AND partition = {partition} AND next_offset <= {last}; "
+                "DELETE FROM recent_ids WHERE topic_id = '{topic}' AND partition = {partition}
+                     AND (epoch, next_offset) <= ({epoch}, {last}); "
             );
         }
         sql
+    }
+
+    /// Whether a letter's event repeats one that its partition stored. If not, its id is kept in its turn, and whoever
+    /// has the partition will hear of it. Locks the partition until the transaction ends.
+    pub(super) async fn meet(
+        &self,
+        connection: &mut PgConnection,
+        of: PartitionKey,
+        record: &LogRecord,
+    ) -> Result<bool, Failure> {
+        if self.most == 0 {
+            return Ok(false);
+        }
+        let newest = sqlx::query(
+            "UPDATE consumer_offsets SET ids_by_retry = ids_by_retry + 1
+             WHERE topic_id = $1::text::uuid AND partition = $2 AND NOT ended RETURNING epoch, next_offset",
+        )
+        .bind(of.topic.to_string())
+        .bind(of.partition)
+        .fetch_optional(&mut *connection)
+        .await?;
+        let Some(newest) = newest else { return Ok(false) };
+        let of = PartitionKey { epoch: newest.try_get(0)?, ..of };
+        let position = newest.try_get(1)?;
+        let key = key(record);
+        if load(connection, of, position).await?.ids.contains(&key) {
+            return Ok(true);
+        }
+        let mut sql = String::new();
+        insert_sql(&mut sql, of, (of.epoch, position), &[key]);
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
+        Ok(false)
     }
 
     /// Remembers what the flush added, now that it is committed.
@@ -125,25 +158,25 @@ impl Recent {
 }
 
 impl Window {
-    fn push(&mut self, next: i64, new: Vec<Key>) {
-        self.position = next;
-        self.flushes.push_back((next, new));
+    fn push(&mut self, place: Place, new: Vec<Key>) {
+        self.position = place.1;
+        self.flushes.push_back((place, new));
     }
 
-    /// Position of the last flush that has to go so that at most so many ids are left; none when there are not more.
-    fn beyond(&self, most: usize) -> Option<i64> {
+    /// Place of the last flush that has to go so that at most so many ids are left; none when there are not more.
+    fn beyond(&self, most: usize) -> Option<Place> {
         let mut left = self.ids.len();
         let gone = self.flushes.iter().take_while(|(_, ids)| {
             let too_many = left > most;
             left = left.saturating_sub(ids.len());
             too_many
         });
-        gone.last().map(|(next, _)| *next)
+        gone.last().map(|(place, _)| *place)
     }
 
-    fn forget(&mut self, last: i64) {
-        while let Some((next, ids)) = self.flushes.front()
-            && *next <= last
+    fn forget(&mut self, last: Place) {
+        while let Some((place, ids)) = self.flushes.front()
+            && *place <= last
         {
             ids.iter().for_each(|key| {
                 self.ids.remove(key);
@@ -153,22 +186,46 @@ impl Window {
     }
 }
 
-/// Reads what earlier flushes kept.
+/// Appends SQL that keeps the ids of a flush. Nothing but numbers goes into it.
+fn insert_sql(sql: &mut String, of: PartitionKey, (epoch, next): Place, new: &[Key]) {
+    let PartitionKey { topic, partition, .. } = of;
+    sql.reserve(new.len() * KEY_BYTES * 2 + 512);
+    let _ = write!(
+        sql,
+        "INSERT INTO recent_ids (topic_id, partition, epoch, next_offset, ids)
+             VALUES ('{topic}', {partition}, {epoch}, {next}, '\\x"
+    );
+    let mut hex = [0; 32];
+    for (id, organization) in new {
+        sql.push_str(id.simple().encode_lower(&mut hex));
+        sql.push_str(&Uuid::from_u64_pair(*organization, 0).simple().encode_lower(&mut hex)[..16]);
+    }
+    // There may be ids of a retry, or of the first time when somebody set the position back.
+    sql.push_str(
+        "') ON CONFLICT (topic_id, partition, epoch, next_offset)
+             DO UPDATE SET ids = recent_ids.ids || excluded.ids, stored_on = excluded.stored_on; ",
+    );
+}
+
+/// Reads what earlier flushes kept, those of earlier epochs too.
 async fn load(connection: &mut PgConnection, of: PartitionKey, position: i64) -> Result<Window, Failure> {
     let kept = sqlx::query(
-        "SELECT next_offset, ids FROM recent_ids
-         WHERE topic_id = $1::text::uuid AND partition = $2 AND next_offset <= $3 ORDER BY next_offset",
+        "SELECT epoch, next_offset, ids FROM recent_ids
+         WHERE topic_id = $1::text::uuid AND partition = $2 AND (epoch, next_offset) <= ($3, $4)
+         ORDER BY epoch, next_offset",
     )
     .bind(of.topic.to_string())
     .bind(of.partition)
+    .bind(of.epoch)
     .bind(position)
     .fetch_all(connection)
     .await?;
-    let mut window = Window { position, ids: HashSet::new(), flushes: VecDeque::new(), used: Instant::now() };
+    let (ids, flushes) = (HashSet::new(), VecDeque::new());
+    let mut window = Window { position, ids_by_retry: 0, ids, flushes, used: Instant::now() };
     for row in &kept {
-        let ids: Vec<Key> = row.try_get::<&[u8], _>(1)?.chunks_exact(KEY_BYTES).map(read_key).collect();
+        let ids: Vec<Key> = row.try_get::<&[u8], _>(2)?.chunks_exact(KEY_BYTES).map(read_key).collect();
         window.ids.extend(&ids);
-        window.push(row.try_get(0)?, ids);
+        window.push((row.try_get(0)?, row.try_get(1)?), ids);
     }
     window.position = position;
     Ok(window)

@@ -38,6 +38,11 @@ impl Config {
                 "15s",
             ),
             retention_days: settings.value("LOGPIPELINE_RETENTION_DAYS", "Days that events are kept", "30"),
+            max_letter_bytes: settings.bytes(
+                "LOGPIPELINE_DEAD_LETTER_BYTES",
+                "Bytes of dead letters that are kept: the oldest published ones go; what is not published waits",
+                "512Mi",
+            ),
             ..usual
         }
     }

@@ -73,8 +73,7 @@ async fn of_two_owners_that_flush_the_same_at_one_time_one_stores() {
             rows(0, round * 50, events)
         };
         match tokio::join!(store.flush(flush("one")), other.flush(flush("other"))) {
-            (Ok(()), Err(FlushError::Moved { found, .. }))
-            | (Err(FlushError::Moved { found, .. }), Ok(())) => {
+            (Ok(_), Err(FlushError::Moved { found, .. })) | (Err(FlushError::Moved { found, .. }), Ok(_)) => {
                 assert_eq!(found, (round + 1) * 50);
             }
             outcomes => panic!("expected that one stores, came {outcomes:?}"),
@@ -131,7 +130,7 @@ fn the_ledger_always_adds_up() {
 
 async fn adds_up(store: &Store, steps: Vec<Step>) {
     // Each case has a topic and an organisation of its own.
-    let of = PartitionKey { topic: Uuid::now_v7(), partition: 0 };
+    let of = PartitionKey { topic: Uuid::now_v7(), partition: 0, epoch: 0 };
     let organization = of.topic.to_string();
     store.positions(&[Position { of, next: 0 }]).await.unwrap();
     let now = at(1_000);
@@ -150,7 +149,7 @@ async fn adds_up(store: &Store, steps: Vec<Step>) {
                     lost,
                 };
                 match store.flush(flush).await {
-                    Ok(()) => next += length,
+                    Ok(_) => next += length,
                     Err(FlushError::Moved { .. }) => assert!(stale),
                     Err(other) => panic!("{other}"),
                 }
@@ -158,11 +157,11 @@ async fn adds_up(store: &Store, steps: Vec<Step>) {
             Step::Settle { stored, give_up } => {
                 let due = store.due_letters(now, 100).await.unwrap();
                 let Some(due) = due.iter().find(|letter| letter.of == of) else { continue };
-                let reason = String::new();
+                let refusal = refusal("");
                 let outcome = match (stored, give_up) {
                     (true, _) => Outcome::Stored(Box::new(event(&organization, 5, "late"))),
-                    (false, true) => Outcome::Dead { reason },
-                    (false, false) => Outcome::Retry { at: now, reason },
+                    (false, true) => Outcome::Dead { refusal },
+                    (false, false) => Outcome::Retry { at: now, refusal },
                 };
                 assert!(store.settle(due, outcome.clone()).await.unwrap());
                 assert!(!store.settle(due, outcome).await.unwrap(), "settled twice");
@@ -174,6 +173,6 @@ async fn adds_up(store: &Store, steps: Vec<Step>) {
     }
     // None of this case's letters is left for the next.
     for due in store.due_letters(now, 100).await.unwrap() {
-        store.settle(&due, Outcome::Dead { reason: String::new() }).await.unwrap();
+        store.settle(&due, Outcome::Dead { refusal: refusal("") }).await.unwrap();
     }
 }

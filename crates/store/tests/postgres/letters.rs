@@ -23,9 +23,9 @@ async fn a_letter_is_settled_once_whoever_comes_first() {
     begin(&store, 1).await;
     store.flush(letters(0, 0, vec![letter(0, 0)])).await.unwrap();
     let seen_by_both = store.due_letters(at(0), 1).await.unwrap().remove(0);
-    let later = Outcome::Retry { at: at(50), reason: "again".into() };
+    let later = Outcome::Retry { at: at(50), refusal: refusal("again") };
     assert!(store.settle(&seen_by_both, later).await.unwrap());
-    let dead = || Outcome::Dead { reason: "still not JSON".into() };
+    let dead = || Outcome::Dead { refusal: refusal("still not JSON") };
     assert!(
         !store.settle(&seen_by_both, dead()).await.unwrap(),
         "the other one has an old count of attempts"
@@ -65,25 +65,28 @@ async fn a_letter_may_say_and_hold_any_bytes() {
         key: bytes.clone().into(),
         payload: bytes.clone().into(),
         traceparent: Some("00-\0".into()),
-        reason: "organizationId must be …, not `a\0b`".into(),
+        refusal: refusal("organizationId must be …, not `a\0b`"),
         ..letter(0, 0)
     };
     store.flush(letters(0, 0, vec![any])).await.unwrap();
     let due = store.due_letters(at(0), 1).await.unwrap().remove(0);
     assert_eq!(due.payload, bytes);
-    assert!(store.settle(&due, Outcome::Retry { at: at(0), reason: "\0".into() }).await.unwrap());
+    assert!(store.settle(&due, Outcome::Retry { at: at(0), refusal: refusal("\0") }).await.unwrap());
     let due = store.due_letters(at(0), 1).await.unwrap().remove(0);
-    assert!(store.settle(&due, Outcome::Dead { reason: "\0 again".into() }).await.unwrap());
+    assert!(store.settle(&due, Outcome::Dead { refusal: refusal("\0 again") }).await.unwrap());
     let publication = store.publication(1).await.unwrap().unwrap();
     let dead = &publication.letters[0];
     assert_eq!((&dead.key[..], &dead.payload[..], dead.attempts), (&bytes[..], &bytes[..], 3));
-    assert_eq!((dead.reason.as_str(), dead.traceparent.as_deref()), ("\u{fffd} again", Some("00-\u{fffd}")));
+    assert_eq!(
+        (dead.refusal.reason.as_str(), dead.traceparent.as_deref()),
+        ("\u{fffd} again", Some("00-\u{fffd}"))
+    );
 }
 
 async fn give_up(store: &Store, offsets: &[i64]) {
     for due in store.due_letters(at(0), 100).await.unwrap() {
         if offsets.contains(&due.offset) {
-            assert!(store.settle(&due, Outcome::Dead { reason: "hopeless".into() }).await.unwrap());
+            assert!(store.settle(&due, Outcome::Dead { refusal: refusal("hopeless") }).await.unwrap());
         }
     }
 }
@@ -142,5 +145,8 @@ async fn the_same_offset_is_set_aside_once() {
     store.flush(letters(0, 0, vec![letter(0, 0)])).await.unwrap();
     // A flush of ours never does that; another program that moves positions would.
     let again = store.flush(letters(0, 1, vec![letter(0, 0)])).await;
-    assert!(matches!(&again, Err(FlushError::Refused(reason)) if reason.contains("unique")), "{again:?}");
+    assert!(
+        matches!(&again, Err(FlushError::Refused(refusal)) if refusal.reason.contains("unique")),
+        "{again:?}"
+    );
 }

@@ -5,7 +5,7 @@ use crate::{
     support::*,
 };
 use std::time::{Duration, Instant};
-use store::{FlushError, Query, QueryError, Sink, postgres::Config, postgres::Store};
+use store::{FlushError, Flushed, Query, QueryError, Sink, postgres::Config, postgres::Store};
 
 /// The first bytes of the rows of a flush.
 const ROWS: &[u8] = b"PGCOPY\n";
@@ -15,7 +15,7 @@ const COMMIT: &[u8] = b"COMMIT";
 const UNLOCKED: &str = "SELECT (count(*) = 0)::int::bigint FROM pg_locks JOIN pg_database ON oid = database
      WHERE datname = current_database() AND relation = 'consumer_offsets'::regclass";
 
-fn outage(outcome: Result<(), FlushError>) -> String {
+fn outage(outcome: Result<Flushed, FlushError>) -> String {
     match outcome {
         Err(FlushError::Outage(reason)) => reason,
         other => panic!("expected an outage, came {other:?}"),
@@ -78,7 +78,7 @@ async fn a_frozen_server_is_an_outage_after_a_bounded_time_and_goes_on_when_it_t
     // What the frozen server had in its hands may come to its end now; either way it is there once.
     loop {
         match store.flush(rows(0, 0, vec![event("acme", 1, "frozen")])).await {
-            Ok(()) | Err(FlushError::Moved { found: 1, .. }) => break,
+            Ok(_) | Err(FlushError::Moved { found: 1, .. }) => break,
             Err(FlushError::Outage(_)) => {}
             other => panic!("{other:?}"),
         }
@@ -143,19 +143,13 @@ async fn a_flush_that_is_given_up_by_its_caller_leaves_nothing_behind() {
     assert_eq!(database.number("SELECT count(*) FROM logs").await, 500);
 }
 
-/// The other transaction inserts the same letter first, then wants the position that the flush holds.
+/// The other transaction takes what the letters need first, then wants the position that the flush holds.
 #[tokio::test]
 async fn a_deadlock_is_an_outage_and_the_next_try_succeeds() {
     let (database, store) = store().await;
     begin(&store, 1).await;
     let mut other = database.connect().await;
-    sqlx::raw_sql(
-        "BEGIN; INSERT INTO dead_letters (topic_id, partition, \"offset\", key, payload, reason, attempts, first_at)
-         VALUES ('00000000-0000-0000-0000-000000000007', 0, 0, '', '', '', 1, 0)",
-    )
-    .execute(&mut other)
-    .await
-    .unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE dead_letters IN SHARE MODE").execute(&mut other).await.unwrap();
     let flush = || letters(0, 0, vec![letter(0, 0)]);
     let flushing = tokio::spawn({
         let store = store.clone();

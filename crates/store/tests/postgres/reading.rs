@@ -53,7 +53,7 @@ async fn fill(store: &Store, events: &mut [LogRecord]) -> u32 {
     for event in &mut *events {
         event.organization_id = format!("{}-{case}", event.organization_id).parse().unwrap();
     }
-    let of = PartitionKey { topic: Uuid::now_v7(), partition: 0 };
+    let of = PartitionKey { topic: Uuid::now_v7(), partition: 0, epoch: 0 };
     store.positions(&[Position { of, next: 0 }]).await.unwrap();
     store.flush(store::Flush { of, ..rows(0, 0, events.to_vec()) }).await.unwrap();
     case

@@ -1,14 +1,18 @@
 //! What the store refuses, and what it cannot do as it is configured.
 
 use crate::support::*;
-use store::{Flush, FlushError, Query, QueryError, Sink, SinkError, postgres::Config, postgres::Store};
+use store::{
+    Flush, FlushError, Query, QueryError, Refusal, Sink, SinkError, postgres::Config, postgres::Store,
+};
 
 #[tokio::test]
 async fn broken_data_is_refused_by_the_name_of_its_field_and_harms_no_later_flush() {
     let (database, store) = store().await;
     begin(&store, 1).await;
     match store.flush(rows(0, 0, vec![event("acme", 1, "good"), event("acme", 2, "nul \0")])).await {
-        Err(FlushError::Refused(reason)) => assert!(reason.contains("message contains U+0000"), "{reason}"),
+        Err(FlushError::Refused(Refusal { reason, sqlstate: None })) => {
+            assert!(reason.contains("message contains U+0000"), "{reason}");
+        }
         other => panic!("expected Refused, came {other:?}"),
     }
     assert_eq!(database.number("SELECT count(*) FROM logs").await, 0);
@@ -25,7 +29,8 @@ async fn what_the_server_refuses_in_the_middle_of_the_rows_is_refused_with_its_p
     let mut events: Vec<_> = (0..5_000).map(|n| event("acme", n, "quiet")).collect();
     events[1_234].message = "LOUD".into();
     match store.flush(rows(0, 0, events.clone())).await {
-        Err(FlushError::Refused(reason)) => {
+        Err(FlushError::Refused(Refusal { reason, sqlstate: Some(code) })) => {
+            assert_eq!(code, "23514");
             assert!(reason.contains("no_shouting") && reason.contains("line 1235"), "{reason}");
         }
         other => panic!("expected Refused, came {other:?}"),
@@ -41,7 +46,7 @@ async fn a_flush_that_does_not_add_up_is_refused() {
     begin(&store, 1).await;
     let flush = Flush { next: 5, ..rows(0, 0, vec![event("acme", 1, "one")]) };
     match store.flush(flush).await {
-        Err(FlushError::Refused(reason)) => assert!(reason.contains("ledger_balances"), "{reason}"),
+        Err(FlushError::Refused(refusal)) => assert!(refusal.reason.contains("ledger_balances"), "{refusal}"),
         other => panic!("expected Refused, came {other:?}"),
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 use store::{
-    Filter, Flush, LedgerRow, NewLetter, PartitionKey, Position, Query, SearchQuestion, Sink,
+    Filter, Flush, LedgerRow, NewLetter, PartitionKey, Position, Query, Refusal, SearchQuestion, Sink,
     postgres::{Config, Store},
 };
 
@@ -163,7 +163,7 @@ impl Drop for Server {
 }
 
 pub(crate) fn of(partition: i32) -> PartitionKey {
-    PartitionKey { topic: Uuid::from_u128(7), partition }
+    PartitionKey { topic: Uuid::from_u128(7), partition, epoch: 0 }
 }
 
 pub(crate) fn at(nanos: i64) -> Timestamp {
@@ -184,13 +184,19 @@ pub(crate) fn event(organization: &str, nanos: i64, message: &str) -> LogRecord 
     }
 }
 
+/// A refusal of ours.
+pub(crate) fn refusal(reason: &str) -> Refusal {
+    Refusal::from(reason.to_owned())
+}
+
 pub(crate) fn letter(offset: i64, retry_at: i64) -> NewLetter {
     NewLetter {
         offset,
         key: "acme".into(),
         payload: format!("broken {offset}").into(),
+        timestamp_ms: 1_000 + offset,
         traceparent: None,
-        reason: "not JSON".into(),
+        refusal: refusal("not JSON"),
         retry_at: at(retry_at),
     }
 }
@@ -227,5 +233,8 @@ pub(crate) async fn messages(store: &Store, organization: &str) -> Vec<String> {
 
 pub(crate) async fn ledger_of(store: &Store, of: PartitionKey) -> LedgerRow {
     let rows = store.ledger().await.unwrap();
-    *rows.iter().find(|row| (row.topic, row.partition) == (of.topic, of.partition)).unwrap()
+    *rows
+        .iter()
+        .find(|row| (row.topic, row.partition, row.epoch) == (of.topic, of.partition, of.epoch))
+        .unwrap()
 }

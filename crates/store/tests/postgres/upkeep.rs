@@ -33,7 +33,7 @@ async fn processes_that_start_together_migrate_and_make_partitions_once() {
     }
     made.sort();
     assert_eq!(made, ["logs_20260309", "logs_20260310", "logs_20260311"]);
-    assert_eq!(database.number("SELECT count(*) FROM logpipeline_migrations").await, 1);
+    assert_eq!(database.number("SELECT count(*) FROM logpipeline_migrations").await, 2);
     assert_eq!(partitions(&database).await, 4, "those and logs_other");
 }
 
@@ -134,7 +134,7 @@ async fn dead_letters_are_deleted_when_published_and_old_and_not_before() {
     begin(&store, 1).await;
     store.flush(letters(0, 0, (0..3).map(|n| letter(n, 0)).collect())).await.unwrap();
     for due in &store.due_letters(at(0), 10).await.unwrap()[..2] {
-        store.settle(due, Outcome::Dead { reason: "hopeless".into() }).await.unwrap();
+        store.settle(due, Outcome::Dead { refusal: refusal("hopeless") }).await.unwrap();
     }
     let publication = store.publication(1).await.unwrap().unwrap();
     store.published(publication.number).await.unwrap();

@@ -55,7 +55,9 @@ async fn what_one_flush_is_refused_for_harms_no_other_of_the_same_transaction() 
     first.unwrap();
     last.unwrap();
     match broken {
-        Err(FlushError::Refused(reason)) => assert!(reason.contains("message contains U+0000"), "{reason}"),
+        Err(FlushError::Refused(Refusal { reason, .. })) => {
+            assert!(reason.contains("message contains U+0000"), "{reason}");
+        }
         other => panic!("expected Refused, came {other:?}"),
     }
     assert_eq!(messages(&store, "new-0").await, ["first"]);
@@ -97,7 +99,9 @@ async fn a_flush_that_does_not_add_up_is_refused() {
     begin(&store, 1).await;
     let flush = Flush { next: 5, ..rows(0, 0, vec![event("acme", 1, "one")]) };
     match store.flush(flush).await {
-        Err(FlushError::Refused(reason)) => assert!(reason.contains("ledger_balances"), "{reason}"),
+        Err(FlushError::Refused(Refusal { reason, .. })) => {
+            assert!(reason.contains("ledger_balances"), "{reason}");
+        }
         other => panic!("expected Refused, came {other:?}"),
     }
 }
@@ -145,7 +149,7 @@ proptest! {
                             lost,
                         };
                         match store.flush(flush).await {
-                            Ok(()) => next += length,
+                            Ok(_) => next += length,
                             Err(FlushError::Moved { .. }) => assert!(stale),
                             Err(other) => panic!("{other}"),
                         }
@@ -153,11 +157,11 @@ proptest! {
                     Step::Settle { stored, give_up } => {
                         let due = store.due_letters(now, 1).await.unwrap();
                         let Some(due) = due.first() else { continue };
-                        let reason = String::new();
+                        let refusal = refusal("");
                         let outcome = match (stored, give_up) {
                             (true, _) => Outcome::Stored(Box::new(event("acme", 5, "late"))),
-                            (false, true) => Outcome::Dead { reason },
-                            (false, false) => Outcome::Retry { at: now, reason },
+                            (false, true) => Outcome::Dead { refusal },
+                            (false, false) => Outcome::Retry { at: now, refusal },
                         };
                         assert!(store.settle(due, outcome.clone()).await.unwrap());
                         assert!(!store.settle(due, outcome).await.unwrap(), "settled twice");

@@ -27,9 +27,9 @@ async fn a_letter_is_settled_once_whoever_comes_first() {
     begin(&store, 1).await;
     store.flush(letters(0, 0, vec![letter(0, 0)])).await.unwrap();
     let seen_by_both = store.due_letters(at(0), 1).await.unwrap().remove(0);
-    let later = Outcome::Retry { at: at(50), reason: "again".into() };
+    let later = Outcome::Retry { at: at(50), refusal: refusal("again") };
     assert!(store.settle(&seen_by_both, later).await.unwrap());
-    let dead = || Outcome::Dead { reason: "still not JSON".into() };
+    let dead = || Outcome::Dead { refusal: refusal("still not JSON") };
     assert!(
         !store.settle(&seen_by_both, dead()).await.unwrap(),
         "the other one has an old count of attempts"
@@ -69,7 +69,7 @@ async fn too_many_letters_hold_the_partition_until_some_are_settled() {
     }
     store.flush(rows(0, 10, vec![event("acme", 1, "whole events go on")])).await.unwrap();
     for due in store.due_letters(at(0), 10).await.unwrap() {
-        store.settle(&due, Outcome::Dead { reason: String::new() }).await.unwrap();
+        store.settle(&due, Outcome::Dead { refusal: refusal("") }).await.unwrap();
     }
     store.flush(letters(0, 11, vec![letter(11, 0)])).await.unwrap();
     let row = ledger_of(&store, 0).await;

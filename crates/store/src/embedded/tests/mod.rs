@@ -6,7 +6,7 @@ mod letters;
 mod reading;
 
 use super::*;
-use crate::{NewLetter, PartitionKey};
+use crate::{NewLetter, PartitionKey, Refusal};
 use record::Level;
 
 const BUDGET: Duration = Duration::from_secs(60);
@@ -20,7 +20,7 @@ fn open_with(dir: &tempfile::TempDir, config: Config) -> Store {
 }
 
 fn of(partition: i32) -> PartitionKey {
-    PartitionKey { topic: Uuid::from_u128(7), partition }
+    PartitionKey { topic: Uuid::from_u128(7), partition, epoch: 0 }
 }
 
 fn event(organization: &str, nanos: i64, message: &str) -> LogRecord {
@@ -37,13 +37,19 @@ fn event(organization: &str, nanos: i64, message: &str) -> LogRecord {
     }
 }
 
+/// A refusal of ours.
+fn refusal(reason: &str) -> Refusal {
+    Refusal::from(reason.to_owned())
+}
+
 fn letter(offset: i64, retry_at: i64) -> NewLetter {
     NewLetter {
         offset,
         key: "acme".into(),
         payload: format!("broken {offset}").into(),
+        timestamp_ms: 1_000 + offset,
         traceparent: None,
-        reason: "not JSON".into(),
+        refusal: refusal("not JSON"),
         retry_at: Timestamp::from_nanos(retry_at).unwrap(),
     }
 }

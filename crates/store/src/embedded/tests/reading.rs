@@ -149,7 +149,7 @@ async fn an_event_is_found_by_id_in_its_own_organisation_only() {
     let twice = LogRecord { message: "sent again".into(), ..ours.clone() };
     let store = filled(&dir, &[ours.clone(), event("other", 5, "theirs"), twice]).await;
     let get = async |name: &str, id| store.get(&name.parse().unwrap(), id).await.unwrap();
-    assert_eq!(get("acme", ours.id).await.unwrap().message, "sent again");
+    assert_eq!(get("acme", ours.id).await.unwrap().message, "ours");
     assert!(get("other", ours.id).await.is_none());
     assert!(get("nobody", ours.id).await.is_none());
     assert!(get("acme", Uuid::nil()).await.is_none());
