@@ -96,8 +96,11 @@ impl Sink for Store {
         Ok(self.writer.submit(move |session| flush::flush(session, &flush)).await?)
     }
 
-    async fn begin_epoch(&self, stored: Position, end: i64) -> Result<Position, FlushError> {
-        Ok(self.writer.submit(move |session| positions::begin_epoch(session.connection, stored, end)).await?)
+    async fn begin_epoch(&self, stored: Position, log_start: i64, end: i64) -> Result<Position, FlushError> {
+        let begin = move |session: &mut writer::Session<'_>| {
+            positions::begin_epoch(session.connection, stored, log_start, end)
+        };
+        Ok(self.writer.submit(begin).await?)
     }
 
     async fn due_letters(&self, now: Timestamp, limit: usize) -> Result<Vec<Letter>, SinkError> {

@@ -59,26 +59,33 @@ pub(super) fn count_duplicates(connection: &Connection, of: PartitionKey, duplic
         .map(|_| ())
 }
 
-/// Ends the epoch of `stored` if that is still its position, and begins the next one at `end`.
-pub(super) fn begin_epoch(connection: &Connection, stored: Position, end: i64) -> Result<Position, Failure> {
+/// Ends the epoch of `stored` if that is still its position, and begins the next one. All ids are known here, so it begins
+/// where the one before did.
+pub(super) fn begin_epoch(
+    connection: &Connection,
+    stored: Position,
+    log_start: i64,
+    end: i64,
+) -> Result<Position, Failure> {
     let Position { of, next } = stored;
-    let ended = connection
+    let began: Option<i64> = connection
         .prepare_cached(
             "UPDATE positions SET ended = 1
-             WHERE topic = ? AND partition = ? AND epoch = ? AND next_offset = ? AND NOT ended",
+             WHERE topic = ? AND partition = ? AND epoch = ? AND next_offset = ? AND NOT ended
+             RETURNING start_offset",
         )?
-        .execute(params![of.topic.as_bytes(), of.partition, of.epoch, next])?;
-    if ended == 0 {
-        return Err(moved_from(connection, of, next)?);
-    }
+        .query_row(params![of.topic.as_bytes(), of.partition, of.epoch, next], |row| row.get(0))
+        .optional()?;
+    let Some(began) = began else { return Err(moved_from(connection, of, next)?) };
+    let begins = began.min(end).max(log_start);
     let of = PartitionKey { epoch: of.epoch + 1, ..of };
     connection
         .prepare_cached(
             "INSERT INTO positions (topic, partition, epoch, start_offset, next_offset)
              VALUES (?1, ?2, ?3, ?4, ?4)",
         )?
-        .execute(params![of.topic.as_bytes(), of.partition, of.epoch, end])?;
-    Ok(Position { of, next: end })
+        .execute(params![of.topic.as_bytes(), of.partition, of.epoch, begins])?;
+    Ok(Position { of, next: begins })
 }
 
 /// Counts a letter as tried no more, in the epoch it came from, which may have ended; when it is stored, it moves from

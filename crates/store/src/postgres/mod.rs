@@ -105,8 +105,8 @@ impl Sink for Store {
             flush::flush(connection, &self.recent, &self.config, &flush))
     }
 
-    async fn begin_epoch(&self, stored: Position, end: i64) -> Result<Position, FlushError> {
-        on!(self, self.config.answer_timeout, connection => positions::begin_epoch(connection, stored, end))
+    async fn begin_epoch(&self, stored: Position, log_start: i64, end: i64) -> Result<Position, FlushError> {
+        on!(self, self.config.answer_timeout, connection => positions::begin_epoch(connection, stored, log_start, end))
     }
 
     async fn due_letters(&self, now: Timestamp, limit: usize) -> Result<Vec<Letter>, SinkError> {

@@ -1,6 +1,6 @@
 //! Positions of partitions and their ledger: one row each, whose columns always add up.
 
-use super::failure::Failure;
+use super::{failure::Failure, recent};
 use crate::{Flush, LedgerRow, PartitionKey, Position, ledger::Ended};
 use record::Uuid;
 use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
@@ -79,28 +79,31 @@ pub(super) fn duplicates_sql(of: PartitionKey, duplicates: usize) -> String {
     format!("UPDATE consumer_offsets SET duplicates = duplicates + {duplicates} WHERE {}; ", is(of))
 }
 
-/// Ends the epoch of `stored` if that is still its position, and begins the next one at `end`.
+/// Ends the epoch of `stored` if that is still its position, and begins the next one.
 pub(super) async fn begin_epoch(
     connection: &mut PgConnection,
     stored: Position,
+    log_start: i64,
     end: i64,
 ) -> Result<Position, Failure> {
     let Position { of, next } = stored;
     let sql = format!(
-        "BEGIN; UPDATE consumer_offsets SET ended = true WHERE {} AND next_offset = {next} AND NOT ended",
+        "BEGIN; UPDATE consumer_offsets SET ended = true WHERE {} AND next_offset = {next} AND NOT ended
+         RETURNING start_offset, stored",
         is(of)
     );
-    if sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await?.rows_affected() == 0 {
-        return Err(moved_from(connection, of, next).await?);
-    }
+    let ended = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await?;
+    let Some(ended) = ended.first() else { return Err(moved_from(connection, of, next).await?) };
+    let known = recent::known_from(connection, of, ended.try_get(0)?, ended.try_get(1)?).await?;
+    let begins = known.unwrap_or(end).min(end).max(log_start);
     let of = PartitionKey { epoch: of.epoch + 1, ..of };
     let sql = format!(
         "INSERT INTO consumer_offsets (topic_id, partition, epoch, start_offset, next_offset)
-             VALUES ('{}', {}, {}, {end}, {end}); COMMIT",
+             VALUES ('{}', {}, {}, {begins}, {begins}); COMMIT",
         of.topic, of.partition, of.epoch
     );
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
-    Ok(Position { of, next: end })
+    Ok(Position { of, next: begins })
 }
 
 /// The condition that a row is this partition's, in its epoch. Nothing but numbers goes into it.

@@ -186,6 +186,28 @@ impl Window {
     }
 }
 
+/// The first offset from which on the ids of all events that an epoch stored are still kept. `began` is where the epoch
+/// began, and `stored` how many it stored.
+pub(super) async fn known_from(
+    connection: &mut PgConnection,
+    of: PartitionKey,
+    began: i64,
+    stored: i64,
+) -> Result<Option<i64>, Failure> {
+    let kept = sqlx::query(
+        "SELECT min(next_offset), coalesce(sum(octet_length(ids)), 0)::bigint FROM recent_ids
+         WHERE topic_id = $1::text::uuid AND partition = $2 AND epoch = $3",
+    )
+    .bind(of.topic.to_string())
+    .bind(of.partition)
+    .bind(of.epoch)
+    .fetch_one(connection)
+    .await?;
+    let ids = kept.try_get::<i64, _>(1)? / i64::try_from(KEY_BYTES).unwrap_or(1);
+    // Of the oldest flush that is kept, only the end is known.
+    Ok(if ids >= stored { Some(began) } else { kept.try_get(0)? })
+}
+
 /// Appends SQL that keeps the ids of a flush. Nothing but numbers goes into it.
 fn insert_sql(sql: &mut String, of: PartitionKey, (epoch, next): Place, new: &[Key]) {
     let PartitionKey { topic, partition, .. } = of;
