@@ -13,7 +13,7 @@ use topic::kafka::{Config, TopicSpec, ensure_topic};
 /// Partitions of the topic.
 pub const PARTITIONS: i32 = 6;
 
-/// What the brokers are to be like.
+/// What a system is to be like.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     /// Number of brokers, 1 or 3.
@@ -22,12 +22,14 @@ pub struct Shape {
     pub copies: u8,
     /// Settings of the topic of events, as `retention.bytes`.
     pub settings: &'static [(&'static str, &'static str)],
+    /// Variables of the consumers' environment beside the usual ones.
+    pub consumer: &'static [(&'static str, &'static str)],
 }
 
 impl Shape {
-    /// Each record on every broker, and nothing said of the topic.
+    /// Each record on every broker, and all else as usual.
     pub fn of(brokers: u8) -> Shape {
-        Shape { brokers, copies: brokers, settings: &[] }
+        Shape { brokers, copies: brokers, settings: &[], consumer: &[] }
     }
 }
 
@@ -37,7 +39,7 @@ pub struct Parts {
     pub name: String,
     /// Brokers to begin with, past the proxies.
     pub bootstrap_servers: String,
-    /// What the brokers are like.
+    /// What they were to be like.
     pub shape: Shape,
     /// Stands between the services and the database.
     pub database_proxy: Proxy,

@@ -71,7 +71,8 @@ impl Service {
             .env("LOGPIPELINE_KAFKA_DEAD_LETTER_TOPIC", parts.dead_letter_topic())
             .env("LOGPIPELINE_KAFKA_GROUP", &parts.name)
             .env("LOGPIPELINE_DATABASE_ANSWER_TIMEOUT", "6s")
-            .env("LOGPIPELINE_DATABASE_STATEMENT_TIMEOUT", "5s");
+            .env("LOGPIPELINE_DATABASE_STATEMENT_TIMEOUT", "5s")
+            .envs(parts.shape.consumer.iter().copied());
         Service::start(name, log, command)
     }
 

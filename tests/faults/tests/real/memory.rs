@@ -27,8 +27,8 @@ const CONSUMER_MEMORY: u64 = 256 << 20;
 /// What a producer may have. Its queue holds 64 MiB of records, once with the waiting requests and once with librdkafka;
 /// bodies have 64 MiB. As much again is for what each record needs beside its bytes, and for what the allocator keeps.
 const PRODUCER_MEMORY: u64 = 2 * (2 * 64 + 64) << 20;
-/// One copy of each record, and enough for a minute's repetition: disks are finite.
-const SHAPE: Shape = Shape { brokers: 3, copies: 1, settings: &[] };
+/// One copy of each record: disks are finite.
+const SHAPE: Shape = Shape { brokers: 3, copies: 1, settings: &[], consumer: &[] };
 /// Bodies that are sent at most, however fast the machine is.
 const BYTES: u64 = 6 << 30;
 /// Time that the consumers have to store what came in. What they have not stored by then is left.

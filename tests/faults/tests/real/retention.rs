@@ -16,6 +16,8 @@ const SHAPE: Shape = Shape {
     brokers: 3,
     copies: 3,
     settings: &[("segment.bytes", "1048576"), ("retention.bytes", "2097152")],
+    // Less than is sent, so that the log runs ahead of what is in memory.
+    consumer: &[("LOGPIPELINE_PARTITION_MEMORY", "1Mi")],
 };
 const LOAD: Load =
     Load { clients: 4, organisations: 120, events: None, pause: Duration::ZERO, padding: 4_000 };
@@ -24,6 +26,7 @@ const LOAD: Load =
 /// offsets between the position and the log's start.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_retention_takes_from_consumers_that_were_started_anew_is_counted_to_the_offset() {
+    let _turn = TURN.lock().await;
     let (system, verdict, gone) = overtake(true).await;
     assert_eq!(verdict.lost, gone, "lost are the offsets from the positions to the starts of the log");
     end(system).await;
@@ -33,6 +36,7 @@ async fn what_retention_takes_from_consumers_that_were_started_anew_is_counted_t
 /// comes between them and the log's start.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_retention_takes_from_consumers_that_wait_is_counted_to_the_offset() {
+    let _turn = TURN.lock().await;
     let (system, verdict, gone) = overtake(false).await;
     assert!(0 < verdict.lost && verdict.lost < gone, "lost is a part of {gone}: {verdict}");
     end(system).await;
@@ -40,7 +44,6 @@ async fn what_retention_takes_from_consumers_that_wait_is_counted_to_the_offset(
 
 /// The verdict, and how many offsets lie between the positions and the starts of the log.
 async fn overtake(anew: bool) -> (System, Verdict, usize) {
-    let _turn = TURN.lock().await;
     let system = System::start(SHAPE).await.unwrap();
     let _logs = KeepLogs::of(&system);
     let some = Load { events: Some(5), ..LOAD };
