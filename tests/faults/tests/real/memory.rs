@@ -1,6 +1,6 @@
 //! Nothing grows while the database is out, however long and however much comes in.
 
-use crate::support::{KeepLogs, TURN, assert_good, end, load, said, wait_for};
+use crate::support::{KeepLogs, TURN, assert_good, end, load, said, shared_by, wait_for};
 use fault_tests::{
     fault::Fault,
     flood::{Acknowledged, Flood},
@@ -26,7 +26,7 @@ const SOAK: Duration = Duration::from_secs(300);
 const CONSUMER_MEMORY: u64 = 256 << 20;
 /// What a producer may have. Its queue holds 64 MiB of records, once with the waiting requests and once with librdkafka;
 /// bodies have 64 MiB. As much again is for what each record needs beside its bytes, and for what the allocator keeps.
-const PRODUCER_MEMORY: u64 = 2 * (2 * 64 + 64) << 20;
+const PRODUCER_MEMORY: u64 = (2 * (2 * 64 + 64)) << 20;
 /// One copy of each record: disks are finite.
 const SHAPE: Shape = Shape { brokers: 3, copies: 1, settings: &[], consumer: &[] };
 /// Bodies that are sent at most, however fast the machine is.
@@ -78,6 +78,7 @@ async fn an_outage_costs_bounded_memory_and_prompt_answers() {
 /// One consumer for all partitions, which has read from each.
 async fn alone(system: &System) {
     system.suffer(Fault::Scale(1)).await.unwrap();
+    shared_by(system, 1).await;
     let acknowledged = Clients::start(&load(100, Some(20)), &system.urls).finish().await;
     assert_good(&system.verdict(&acknowledged).await.unwrap());
 }

@@ -27,7 +27,9 @@ const LOAD: Load =
 #[tokio::test(flavor = "multi_thread")]
 async fn what_retention_takes_from_consumers_that_were_started_anew_is_counted_to_the_offset() {
     let _turn = TURN.lock().await;
-    let (system, verdict, gone) = overtake(true).await;
+    let system = System::start(SHAPE).await.unwrap();
+    let _logs = KeepLogs::of(&system);
+    let (verdict, gone) = overtake(&system, true).await;
     assert_eq!(verdict.lost, gone, "lost are the offsets from the positions to the starts of the log");
     end(system).await;
 }
@@ -37,33 +39,33 @@ async fn what_retention_takes_from_consumers_that_were_started_anew_is_counted_t
 #[tokio::test(flavor = "multi_thread")]
 async fn what_retention_takes_from_consumers_that_wait_is_counted_to_the_offset() {
     let _turn = TURN.lock().await;
-    let (system, verdict, gone) = overtake(false).await;
+    let system = System::start(SHAPE).await.unwrap();
+    let _logs = KeepLogs::of(&system);
+    let (verdict, gone) = overtake(&system, false).await;
     assert!(0 < verdict.lost && verdict.lost < gone, "lost is a part of {gone}: {verdict}");
     end(system).await;
 }
 
 /// The verdict, and how many offsets lie between the positions and the starts of the log.
-async fn overtake(anew: bool) -> (System, Verdict, usize) {
-    let system = System::start(SHAPE).await.unwrap();
-    let _logs = KeepLogs::of(&system);
+async fn overtake(system: &System, anew: bool) -> (Verdict, usize) {
     let some = Load { events: Some(5), ..LOAD };
     let before = Clients::start(&some, &system.urls).finish().await;
     settled(&system.parts, Duration::from_secs(60)).await.unwrap();
-    let positions = positions(&system).await;
+    let positions = positions(system).await;
     system.parts.database("kill").await.unwrap();
     if anew {
         system.consumers.iter().for_each(|consumer| consumer.kill());
     }
     let many = Load { events: Some(120), ..LOAD };
     let acknowledged = join(before, Clients::start(&many, &system.urls).finish().await);
-    let starts = overtaken(&system, &positions).await;
+    let starts = overtaken(system, &positions).await;
     system.parts.database("up").await.unwrap();
     settled(&system.parts, Duration::from_secs(120)).await.unwrap();
-    let mut verdict = verdict::count(&system.parts, &acknowledged, &[]).await.unwrap();
+    let verdict = verdict::count(&system.parts, &acknowledged, &[]).await.unwrap();
     println!("{verdict}");
-    assert_told(&system, &mut verdict).await;
+    assert_told(system, &verdict).await;
     let gone = starts.iter().map(|(partition, start)| start - positions[partition]).sum::<i64>();
-    (system, verdict, usize::try_from(gone).unwrap())
+    (verdict, usize::try_from(gone).unwrap())
 }
 
 async fn positions(system: &System) -> HashMap<i32, i64> {
@@ -91,7 +93,7 @@ async fn overtaken(system: &System, positions: &HashMap<i32, i64>) -> HashMap<i3
 }
 
 /// The account, the metrics and the logs say the same as the tables.
-async fn assert_told(system: &System, verdict: &mut Verdict) {
+async fn assert_told(system: &System, verdict: &Verdict) {
     assert!(verdict.wrong.is_empty(), "{}", verdict.wrong.join("\n"));
     assert_eq!((verdict.duplicated, verdict.out_of_order), (0, 0), "{verdict}");
     assert_eq!(verdict.stored + verdict.lost, verdict.acknowledged, "{verdict}");

@@ -2,7 +2,7 @@
 
 use crate::{
     network::LONGER_THAN_KAFKA_IS_WAITED_FOR,
-    support::{KeepLogs, TURN, assert_good, end, said},
+    support::{KeepLogs, TURN, assert_good, end, said, shared_by},
     transactions::{DEADLOCK, SERIALIZATION_FAILURE},
 };
 use fault_tests::{
@@ -50,7 +50,7 @@ async fn all_that_may_break_loses_nothing_and_doubles_nothing() {
     let system = System::start(Shape::of(3)).await.unwrap();
     let _logs = KeepLogs::of(&system);
     // So slow that the last events come after the last fault.
-    let pause = Duration::from_millis(700);
+    let pause = Duration::from_millis(500);
     let rounds = EVENTS / ORGANISATIONS;
     let load = Load { clients: 8, organisations: ORGANISATIONS, events: Some(rounds), pause, padding: 0 };
     let clients = Clients::start(&load, &system.urls);
@@ -59,6 +59,9 @@ async fn all_that_may_break_loses_nothing_and_doubles_nothing() {
     for fault in faults() {
         println!("{:5.1} s {fault:?}", begun.elapsed().as_secs_f64());
         system.suffer(fault).await.unwrap();
+        if let Fault::Scale(count) = fault {
+            shared_by(&system, count).await;
+        }
         system.flows(&clients).await.unwrap();
     }
     let acknowledged = clients.acknowledged();

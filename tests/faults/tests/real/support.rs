@@ -1,6 +1,13 @@
 //! What the tests share.
 
-use fault_tests::{load::Load, run::System, service::Service, verdict::Verdict};
+use fault_tests::{
+    load::{Load, http},
+    parts::PARTITIONS,
+    run::System,
+    service::Service,
+    verdict::Verdict,
+};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 use tokio::{sync::Mutex, time::sleep};
 
@@ -49,6 +56,22 @@ impl Drop for KeepLogs {
 /// Lines of the services' logs that hold these words.
 pub(crate) fn said(services: &[Service], words: &str) -> Vec<String> {
     services.iter().flat_map(|service| service.said(words).unwrap()).collect()
+}
+
+/// Waits until the partitions are shared by the first so many consumers, each of which has some.
+pub(crate) async fn shared_by(system: &System, count: usize) {
+    let what = format!("{count} consumers share all partitions");
+    wait_for(&what, Duration::from_secs(60), async || {
+        let mut owned = 0;
+        for consumer in &system.consumers[..count] {
+            let url = format!("http://{}/internal/v1/status", consumer.admin().ok()?);
+            let status = http().get(url).send().await.ok()?.bytes().await.ok()?;
+            let partitions = serde_json::from_slice::<Value>(&status).ok()?["partitions"].as_i64()?;
+            owned += (partitions > 0).then_some(partitions)?;
+        }
+        (owned == i64::from(PARTITIONS)).then_some(())
+    })
+    .await;
 }
 
 /// Waits until the answer is there.
