@@ -3,7 +3,7 @@
 //! Ids are numbered instead of remembered, so that any number of events can be accounted for: of each organisation
 //! exactly the first so many are acknowledged.
 
-use crate::load::{ORGANIZATION, http};
+use crate::load::{ORGANIZATION, http_with};
 use bytes::Bytes;
 use rand::{Rng, distr::Alphanumeric};
 use std::{
@@ -19,8 +19,8 @@ use tokio::{task::JoinSet, time::sleep};
 
 /// Events of a body.
 const EVENTS: u64 = 500;
-/// Longest obedience to an answer that says when to come again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Longest wait for an answer: so long that an answer that comes late is seen, and how late.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Events of each organisation that were acknowledged: the first so many.
 pub type Acknowledged = BTreeMap<String, u64>;
@@ -47,6 +47,17 @@ impl Answer {
     }
 }
 
+/// How clients send.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Bytes of each event's message.
+    pub message_bytes: usize,
+    /// Time between the first bodies of two clients.
+    pub stagger: Duration,
+    /// Wait after an answer other than 202.
+    pub again: Duration,
+}
+
 /// Running clients.
 pub struct Flood {
     shared: Arc<Shared>,
@@ -63,17 +74,22 @@ struct Shared {
 }
 
 impl Flood {
-    /// Starts clients, each with an organisation of its own, numbered from `first` on; events have a message of so many
-    /// bytes.
-    pub fn start(clients: std::ops::Range<u64>, message_bytes: usize, urls: &[String]) -> Flood {
+    /// Starts clients, each with a number and an organisation of its own.
+    pub fn start(clients: std::ops::Range<u64>, manner: Manner, urls: &[String]) -> Flood {
         let shared = Arc::new(Shared::default());
         let mut tasks = JoinSet::new();
-        for number in clients {
+        for (number, place) in clients.zip(0..) {
             let client = Client {
-                http: http(),
+                http: http_with(PATIENCE),
                 urls: urls.to_vec(),
                 number,
-                message: rand::rng().sample_iter(Alphanumeric).take(message_bytes).map(char::from).collect(),
+                message: rand::rng()
+                    .sample_iter(Alphanumeric)
+                    .take(manner.message_bytes)
+                    .map(char::from)
+                    .collect(),
+                begin_after: manner.stagger * place,
+                again: manner.again,
                 shared: Arc::clone(&shared),
             };
             tasks.spawn(client.run());
@@ -109,11 +125,14 @@ struct Client {
     urls: Vec<String>,
     number: u64,
     message: String,
+    begin_after: Duration,
+    again: Duration,
     shared: Arc<Shared>,
 }
 
 impl Client {
     async fn run(self) -> (String, u64) {
+        sleep(self.begin_after).await;
         let mut first = 0;
         let mut tries = self.number;
         while !self.shared.stop.load(Ordering::Relaxed) {
@@ -126,9 +145,8 @@ impl Client {
                 if answer.status == 202 && answer.text.contains("\"rejected\":[]") {
                     break;
                 }
-                let wait = if answer.retry_after { AGAIN } else { AGAIN / 4 };
                 self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
-                sleep(wait).await;
+                sleep(self.again).await;
             }
             first += EVENTS;
             self.shared.acknowledged.fetch_add(EVENTS, Ordering::Relaxed);

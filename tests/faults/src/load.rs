@@ -176,10 +176,15 @@ pub fn join(mut first: Acknowledged, second: Acknowledged) -> Acknowledged {
     first
 }
 
-/// A client that waits as long as a patient one would.
+/// An HTTP client that waits as long as a patient one would.
 pub fn http() -> reqwest::Client {
+    http_with(PATIENCE)
+}
+
+/// An HTTP client that waits for an answer as long as that.
+pub fn http_with(patience: Duration) -> reqwest::Client {
     // No https here, but the client wants a provider all the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().timeout(PATIENCE).connect_timeout(Duration::from_secs(2));
+    let client = reqwest::Client::builder().timeout(patience).connect_timeout(Duration::from_secs(2));
     client.tls_certs_only([]).build().expect("the client needs nothing from outside")
 }

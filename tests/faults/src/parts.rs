@@ -56,6 +56,11 @@ impl Parts {
     /// When one of them cannot be had.
     pub async fn start(shape: Shape) -> Result<Parts> {
         let kafka = hack("kafka.sh", &["up", "--brokers", &shape.brokers.to_string()]).await?;
+        // What an earlier run left frozen when it failed.
+        for broker in 1..=shape.brokers {
+            hack("kafka.sh", &["cont", &broker.to_string()]).await?;
+        }
+        hack("postgres.sh", &["cont"]).await?;
         let bootstrap_servers = variable(&kafka, "LOGPIPELINE_TEST_KAFKA")?;
         let broker_proxies = broker_proxies(&kafka).await?;
         let url = hack("postgres.sh", &["up"]).await?;
