@@ -8,12 +8,14 @@ usage() {
 Usage: hack/chaos.sh --seed N [--for 120s] [--brokers 1|3] [--organisations N] [--clients N]
 
 Starts three Kafka brokers, PostgreSQL, two producers and up to three consumers, sends events, and meanwhile kills,
-freezes, cuts and locks what the seed says. Then everything is made whole, and what became of every event is counted:
+freezes and locks what the seed says, and cuts the network or lets it swallow everything. Then everything is made whole, and
+what became of every event is counted:
 
   acknowledged=… stored=… dead_lettered=… lost=… duplicated=… out_of_order=…
 
 The exit code is 0 only when nothing is lost, doubled or out of order. The same seed gives the same plan. Brokers and
-database are of its own: LOGPIPELINE_KAFKA_PORT (default 19392), LOGPIPELINE_POSTGRES_PORT (default 25433).
+database are of its own: LOGPIPELINE_KAFKA_PORT (default 19392), LOGPIPELINE_POSTGRES_PORT (default 25433). The proxies
+before the brokers listen 1000 above them.
 EOF
 }
 

@@ -7,6 +7,7 @@ usage() {
   cat <<'USAGE'
 Usage: hack/kafka.sh up [--brokers 1|3] | down | status | env
        hack/kafka.sh stop|cont|kill|start N...
+       hack/kafka.sh delete TOPIC...
 
 Kafka in KRaft mode on loopback, without containers. Can be run any number of times; what is missing is installed first
 (Debian and Ubuntu, as root or with sudo) or named with the command that installs it.
@@ -17,9 +18,12 @@ Kafka in KRaft mode on loopback, without containers. Can be run any number of ti
   env     prints what tests want to know, for eval
   stop    freezes brokers (SIGSTOP); cont lets them go on
   kill    ends brokers at once (SIGKILL); start brings them back with what they stored
+  delete  deletes topics
 
 LOGPIPELINE_KAFKA_PORT (19092)   broker N listens at this port + N - 1; 20 above for TLS, 40 for SASL, 60 for both, and 80
-                                 for the controllers. Each port is a cluster of its own
+                                 for the controllers. Each port is a cluster of its own.
+                                 It also listens 10 above, for a proxy: whoever asks there is sent on to 1000 above, where
+                                 the proxy listens, if a test starts one. Brokers talk to each other past it
 LOGPIPELINE_CACHE                where Kafka's jars and the clusters are kept
 USAGE
 }
@@ -81,6 +85,10 @@ POM
 node() { echo "$dir/broker-$1"; }
 nodes() { if [ -d "$dir" ]; then find "$dir" -maxdepth 1 -name 'broker-*' | sed 's/.*-//' | sort -n; fi; }
 client_port() { echo $((port + $1 - 1)); }
+behind_proxy() { echo $(($(client_port "$1") + 10)); }
+proxy_port() { echo $(($(client_port "$1") + 1000)); }
+# addresses PORT_OF: of all brokers, by the function that knows the port of one.
+addresses() { for n in $(nodes); do printf '%s127.0.0.1:%s' "$([ "$n" = 1 ] || echo ,)" "$("$1" "$n")"; done; }
 
 # pid N: of the broker, when the process that has it is ours.
 pid() {
@@ -126,13 +134,15 @@ settings() {
   voters=$(for i in $(seq "$count"); do printf '%s%s@127.0.0.1:%s' "$([ "$i" = 1 ] || echo ,)" "$i" "$(($(client_port "$i") + 80))"; done)
   local at=127.0.0.1 plain="org.apache.kafka.common.security.plain.PlainLoginModule required user_$user=\"$password\";"
   local scram='org.apache.kafka.common.security.scram.ScramLoginModule required;'
+  local direct="PLAINTEXT://$at:$base,SSL://$at:$((base + 20)),SASL_PLAINTEXT://$at:$((base + 40)),SASL_SSL://$at:$((base + 60))"
   cat <<PROPERTIES
 process.roles=broker,controller
 node.id=$n
 controller.quorum.voters=$voters
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://$at:$base,SSL://$at:$((base + 20)),SASL_PLAINTEXT://$at:$((base + 40)),SASL_SSL://$at:$((base + 60)),CONTROLLER://$at:$((base + 80))
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
+listeners=$direct,PROXIED://$at:$(behind_proxy "$n"),CONTROLLER://$at:$((base + 80))
+advertised.listeners=$direct,PROXIED://$at:$(proxy_port "$n")
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
 log.dirs=$(node "$n")/data
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
@@ -147,6 +157,7 @@ share.coordinator.state.topic.min.isr=1
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=4000
 log.retention.check.interval.ms=1000
+log.initial.task.delay.ms=1000
 ssl.keystore.type=PEM
 ssl.keystore.location=$dir/tls/broker.pem
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
@@ -258,12 +269,21 @@ status() {
 }
 
 environment() {
-  local brokers
-  brokers=$(for n in $(nodes); do printf '%s127.0.0.1:%s' "$([ "$n" = 1 ] || echo ,)" "$(client_port "$n")"; done)
-  echo "export LOGPIPELINE_TEST_KAFKA=$brokers"
+  echo "export LOGPIPELINE_TEST_KAFKA=$(addresses client_port)"
+  echo "export LOGPIPELINE_TEST_KAFKA_BEHIND_PROXY=$(addresses behind_proxy)"
+  echo "export LOGPIPELINE_TEST_KAFKA_PROXY=$(addresses proxy_port)"
   echo "export LOGPIPELINE_TEST_KAFKA_CA=$dir/tls/ca.pem"
   echo "export LOGPIPELINE_TEST_KAFKA_USER=$user"
   echo "export LOGPIPELINE_TEST_KAFKA_PASSWORD=$password"
+}
+
+delete() {
+  local topic
+  [ $# -gt 0 ] || fail "delete which topic?"
+  for topic in "$@"; do
+    java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$libs/*" org.apache.kafka.tools.TopicCommand \
+      --bootstrap-server "$(addresses client_port)" --delete --topic "$topic" >&2 || fail "$topic cannot be deleted"
+  done
 }
 
 # each VERB N...: for the brokers named.
@@ -292,6 +312,7 @@ case "$verb" in
   down) down ;;
   status) status ;;
   env) environment ;;
+  delete) delete "$@" ;;
   stop | cont | kill | start) each "$verb" "$@" ;;
   -h | --help) usage ;;
   *) usage >&2; fail "there is no verb ${verb:-at all}" ;;

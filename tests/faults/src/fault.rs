@@ -25,9 +25,22 @@ pub enum Fault {
     CutDatabase(Duration),
     /// The network to the database swallows everything.
     SwallowDatabase(Duration),
-    /// A transaction of somebody else locks what the consumers need, until the database finds the deadlock or the wait is
-    /// over.
+    /// A transaction of somebody else locks the positions one after the other, longer than anybody waits for a lock.
     LockPositions(Duration),
+    /// Transactions of somebody else take what the consumers take, in the opposite order, so that the database ends some
+    /// of them (SQLSTATE 40P01).
+    Deadlock(Duration),
+    /// The consumers' transactions are serializable and others write what they write, so that the database ends some of
+    /// them (SQLSTATE 40001).
+    FailSerialization(Duration),
+    /// Connections to all brokers break, and new ones too.
+    CutKafka(Duration),
+    /// The network to all brokers swallows everything.
+    SwallowKafka(Duration),
+    /// Connections from services to a broker break, and new ones too; brokers still reach each other.
+    CutBroker(u8, Duration),
+    /// The network between services and a broker swallows everything; brokers still reach each other.
+    SwallowBroker(u8, Duration),
     /// A broker ends at once and is started again.
     KillBroker(u8, Duration),
     /// A broker stands still.
@@ -78,13 +91,19 @@ impl Plan {
 
     fn part_fault(&mut self) -> Fault {
         let broker = self.random.random_range(1..=self.brokers);
-        match self.random.random_range(0..10) {
+        match self.random.random_range(0..18) {
             0..=1 => Fault::StopDatabase(self.seconds(1, 20)),
             2 => Fault::FreezeDatabase(self.seconds(2, 15)),
             3..=4 => Fault::CutDatabase(self.seconds(1, 10)),
             5 => Fault::SwallowDatabase(self.seconds(8, 20)),
             6 => Fault::LockPositions(self.seconds(2, 8)),
-            7..=8 if self.brokers > 1 => Fault::KillBroker(broker, self.seconds(1, 15)),
+            7 => Fault::Deadlock(self.seconds(2, 8)),
+            8 => Fault::FailSerialization(self.seconds(2, 8)),
+            9 => Fault::CutKafka(self.seconds(1, 10)),
+            10..=11 => Fault::SwallowKafka(self.seconds(8, 25)),
+            12 => Fault::CutBroker(broker, self.seconds(1, 15)),
+            13..=14 => Fault::SwallowBroker(broker, self.seconds(8, 25)),
+            15..=16 if self.brokers > 1 => Fault::KillBroker(broker, self.seconds(1, 15)),
             _ => Fault::FreezeBroker(broker, self.seconds(1, 12)),
         }
     }
@@ -114,6 +133,10 @@ mod tests {
             assert_eq!(plan(7, lane), plan(7, lane));
             assert_ne!(plan(7, lane), plan(8, lane));
         }
+    }
+
+    #[test]
+    fn the_only_broker_is_not_killed() {
         let kills_the_only_broker =
             Plan::new(1, Lane::Parts, 1).take(500).any(|(_, fault)| matches!(fault, Fault::KillBroker(..)));
         assert!(!kills_the_only_broker);

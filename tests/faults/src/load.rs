@@ -1,12 +1,13 @@
 //! Clients: each sends events of its own organisations, one after the other, until each is acknowledged.
 
 use bytes::Bytes;
+use rand::{Rng, distr::Alphanumeric};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,15 +17,23 @@ use uuid::Uuid;
 /// Longest wait for an answer; after it the same events are sent again.
 const PATIENCE: Duration = Duration::from_secs(25);
 /// Header in which the gateway tells a producer whose token a request has.
-const ORGANIZATION: &str = "logpipeline-organization";
+pub const ORGANIZATION: &str = "logpipeline-organization";
 
 /// What was acknowledged: for each organisation the ids of its events, in the order in which they were sent.
 pub type Acknowledged = HashMap<String, Vec<Uuid>>;
 
 /// Running clients.
 pub struct Clients {
-    stop: Arc<AtomicBool>,
+    orders: Arc<Orders>,
     tasks: JoinSet<Acknowledged>,
+}
+
+/// What running clients are told, and tell.
+#[derive(Default)]
+struct Orders {
+    stop: AtomicBool,
+    hurry: AtomicBool,
+    acknowledged: AtomicUsize,
 }
 
 /// How much they send.
@@ -38,12 +47,14 @@ pub struct Load {
     pub events: Option<usize>,
     /// Wait of a client between two requests.
     pub pause: Duration,
+    /// Bytes that each event has beside what is needed; they cannot be compressed.
+    pub padding: usize,
 }
 
 impl Clients {
     /// Starts them; each tries the addresses in turn.
     pub fn start(load: &Load, urls: &[String]) -> Clients {
-        let stop = Arc::new(AtomicBool::new(false));
+        let orders = Arc::new(Orders::default());
         let mut tasks = JoinSet::new();
         for number in 0..load.clients {
             let organisations = (number..load.organisations).step_by(load.clients);
@@ -52,16 +63,28 @@ impl Clients {
                 urls: urls.to_vec(),
                 at: number,
                 sent: organisations.map(|n| (format!("org-{n:04}"), Vec::new())).collect(),
+                padding: load.padding,
+                orders: Arc::clone(&orders),
             };
-            tasks.spawn(client.run(load.clone(), Arc::clone(&stop)));
+            tasks.spawn(client.run(load.clone()));
         }
-        Clients { stop, tasks }
+        Clients { orders, tasks }
     }
 
     /// Lets them go on until what each has sent last is acknowledged; answers what was.
     pub async fn stop(self) -> Acknowledged {
-        self.stop.store(true, Ordering::Relaxed);
+        self.orders.stop.store(true, Ordering::Relaxed);
         self.finish().await
+    }
+
+    /// Lets them send what is left without a pause.
+    pub fn hurry(&self) {
+        self.orders.hurry.store(true, Ordering::Relaxed);
+    }
+
+    /// Events acknowledged by now.
+    pub fn acknowledged(&self) -> usize {
+        self.orders.acknowledged.load(Ordering::Relaxed)
     }
 
     /// Waits until they have sent all.
@@ -75,13 +98,15 @@ struct Client {
     urls: Vec<String>,
     at: usize,
     sent: Acknowledged,
+    padding: usize,
+    orders: Arc<Orders>,
 }
 
 impl Client {
-    async fn run(mut self, load: Load, stop: Arc<AtomicBool>) -> Acknowledged {
+    async fn run(mut self, load: Load) -> Acknowledged {
         let names: Vec<String> = self.sent.keys().cloned().collect();
         let mut round = 0;
-        while !stop.load(Ordering::Relaxed) && load.events.is_none_or(|events| round < events) {
+        while !self.orders.stop.load(Ordering::Relaxed) && load.events.is_none_or(|events| round < events) {
             // One event an organisation: what is sent again can then never pass one that was sent later.
             let mut waiting: Vec<(String, Uuid)> =
                 names.iter().map(|name| (name.clone(), Uuid::now_v7())).collect();
@@ -93,7 +118,9 @@ impl Client {
                 }
             }
             round += 1;
-            sleep(load.pause).await;
+            if !self.orders.hurry.load(Ordering::Relaxed) {
+                sleep(load.pause).await;
+            }
         }
         self.sent
     }
@@ -109,6 +136,7 @@ impl Client {
                 left.push((name, id));
             } else if let Some(ids) = self.sent.get_mut(&name) {
                 ids.push(id);
+                self.orders.acknowledged.fetch_add(1, Ordering::Relaxed);
             }
         }
         left
@@ -119,7 +147,8 @@ impl Client {
         let lines = events.iter().map(|(organisation, id)| {
             json!({
                 "id": id, "organizationId": organisation, "service": "load", "level": "INFO",
-                "message": format!("event {round} of {organisation}"), "attributes": {"round": round},
+                "message": format!("event {round} of {organisation}{}", padding(self.padding)),
+                "attributes": {"round": round},
             })
         });
         let body: String = lines.flat_map(|event| [event.to_string(), "\n".to_owned()]).collect();
@@ -135,9 +164,27 @@ impl Client {
     }
 }
 
-fn http() -> reqwest::Client {
+fn padding(bytes: usize) -> String {
+    rand::rng().sample_iter(Alphanumeric).take(bytes).map(char::from).collect()
+}
+
+/// Adds what was acknowledged later.
+pub fn join(mut first: Acknowledged, second: Acknowledged) -> Acknowledged {
+    for (organisation, ids) in second {
+        first.entry(organisation).or_default().extend(ids);
+    }
+    first
+}
+
+/// An HTTP client that waits as long as a patient one would.
+pub fn http() -> reqwest::Client {
+    http_with(PATIENCE)
+}
+
+/// An HTTP client that waits for an answer as long as that.
+pub fn http_with(patience: Duration) -> reqwest::Client {
     // No https here, but the client wants a provider all the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().timeout(PATIENCE).connect_timeout(Duration::from_secs(2));
+    let client = reqwest::Client::builder().timeout(patience).connect_timeout(Duration::from_secs(2));
     client.tls_certs_only([]).build().expect("the client needs nothing from outside")
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Parser;
 use fault_tests::{
     load::Load,
+    parts::Shape,
     run::{System, chaos},
 };
 use std::{process::ExitCode, sync::Arc, time::Duration};
@@ -37,8 +38,9 @@ async fn main() -> Result<ExitCode> {
         organisations: args.organisations,
         events: None,
         pause: Duration::from_millis(50),
+        padding: 0,
     };
-    let system = Arc::new(System::start(args.brokers).await?);
+    let system = Arc::new(System::start(Shape::of(args.brokers)).await?);
     println!("seed {}, logs in {}", args.seed, system.parts.directory().display());
     let verdict = chaos(Arc::clone(&system), args.seed, args.run_for, &load, |line| println!("{line}")).await;
     let good = verdict.as_ref().is_ok_and(fault_tests::verdict::Verdict::is_good);

@@ -1,27 +1,50 @@
 //! Kafka and PostgreSQL, by the scripts in `hack/`.
 
-use crate::proxy::Proxy;
+use crate::proxy::{Mode, Proxy};
 use anyhow::{Context, Result, bail};
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
 };
-use tokio::process::Command;
+use tokio::{net::TcpStream, process::Command};
 use topic::kafka::{Config, TopicSpec, ensure_topic};
 
 /// Partitions of the topic.
 pub const PARTITIONS: i32 = 6;
 
+/// What a system is to be like.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Number of brokers, 1 or 3.
+    pub brokers: u8,
+    /// Copies of each record.
+    pub copies: u8,
+    /// Settings of the topic of events, as `retention.bytes`.
+    pub settings: &'static [(&'static str, &'static str)],
+    /// Variables of the consumers' environment beside the usual ones.
+    pub consumer: &'static [(&'static str, &'static str)],
+}
+
+impl Shape {
+    /// Each record on every broker, and all else as usual.
+    pub fn of(brokers: u8) -> Shape {
+        Shape { brokers, copies: brokers, settings: &[], consumer: &[] }
+    }
+}
+
 /// A topic and a database of their own on running servers.
 pub struct Parts {
     /// Name of both.
     pub name: String,
-    /// Brokers to begin with.
+    /// Brokers to begin with, past the proxies.
     pub bootstrap_servers: String,
-    /// Number of brokers.
-    pub brokers: u8,
+    /// What they were to be like.
+    pub shape: Shape,
     /// Stands between the services and the database.
-    pub proxy: Proxy,
+    pub database_proxy: Proxy,
+    /// Stand between the services and the brokers, one each.
+    pub broker_proxies: Vec<Proxy>,
     database_port: u16,
     directory: tempfile::TempDir,
 }
@@ -31,27 +54,47 @@ impl Parts {
     ///
     /// # Errors
     /// When one of them cannot be had.
-    pub async fn start(brokers: u8) -> Result<Parts> {
-        let kafka = hack("kafka.sh", &["up", "--brokers", &brokers.to_string()]).await?;
+    pub async fn start(shape: Shape) -> Result<Parts> {
+        let kafka = hack("kafka.sh", &["up", "--brokers", &shape.brokers.to_string()]).await?;
+        // What an earlier run left frozen when it failed.
+        for broker in 1..=shape.brokers {
+            hack("kafka.sh", &["cont", &broker.to_string()]).await?;
+        }
+        hack("postgres.sh", &["cont"]).await?;
         let bootstrap_servers = variable(&kafka, "LOGPIPELINE_TEST_KAFKA")?;
+        let broker_proxies = broker_proxies(&kafka).await?;
         let url = hack("postgres.sh", &["up"]).await?;
         let database_port = url.trim().rsplit_once(':').and_then(|(_, rest)| rest.split('/').next());
         let database_port = database_port.context("the URL of the database has a port")?.parse()?;
         let name = format!("faults_{}", uuid::Uuid::now_v7().simple());
-        let proxy = Proxy::start(format!("127.0.0.1:{database_port}").parse()?).await?;
+        let database = SocketAddr::from(([127, 0, 0, 1], database_port));
+        let database_proxy = Proxy::start("127.0.0.1:0".parse()?, database)?;
         let directory = tempfile::tempdir()?;
-        let parts = Parts { name, bootstrap_servers, brokers, proxy, database_port, directory };
+        let parts = Parts {
+            name,
+            bootstrap_servers,
+            shape,
+            database_proxy,
+            broker_proxies,
+            database_port,
+            directory,
+        };
         parts.admin_sql(&format!("CREATE DATABASE {}", parts.name)).await?;
         parts.make_topics().await?;
         Ok(parts)
     }
 
     async fn make_topics(&self) -> Result<()> {
-        let copies = i32::from(self.brokers.min(3));
-        let in_sync = if copies > 1 { "2" } else { "1" };
-        let settings = vec![("min.insync.replicas".to_owned(), in_sync.to_owned())];
-        for (topic, partitions) in [(self.topic(), PARTITIONS), (self.dead_letter_topic(), 1)] {
-            let spec = TopicSpec { partitions, replication: copies, settings: settings.clone() };
+        let replication = i32::from(self.shape.copies);
+        let in_sync = if replication > 1 { "2" } else { "1" };
+        let settings = |more: &[(&str, &str)]| {
+            let all = [("min.insync.replicas", in_sync)].into_iter().chain(more.iter().copied());
+            all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        };
+        let of_events =
+            TopicSpec { partitions: PARTITIONS, replication, settings: settings(self.shape.settings) };
+        let of_letters = TopicSpec { partitions: 1, replication, settings: settings(&[]) };
+        for (topic, spec) in [(self.topic(), of_events), (self.dead_letter_topic(), of_letters)] {
             ensure_topic(&Config::new(&self.bootstrap_servers, topic), &spec).await?;
         }
         Ok(())
@@ -69,7 +112,19 @@ impl Parts {
 
     /// The database, through the proxy.
     pub fn database_url(&self) -> String {
-        format!("postgres://logpipeline:logpipeline@{}/{}", self.proxy.address(), self.name)
+        format!("postgres://logpipeline:logpipeline@{}/{}", self.database_proxy.address(), self.name)
+    }
+
+    /// Brokers to begin with, through the proxies.
+    pub fn proxied_servers(&self) -> String {
+        let addresses: Vec<String> = self.broker_proxies.iter().map(|of| of.address().to_string()).collect();
+        addresses.join(",")
+    }
+
+    /// Lets all of the network pass.
+    pub fn reconnect(&self) {
+        self.database_proxy.set(Mode::Pass);
+        self.broker_proxies.iter().for_each(|proxy| proxy.set(Mode::Pass));
     }
 
     /// Where logs of services go.
@@ -106,6 +161,18 @@ impl Parts {
         self.psql(&self.name, query).await
     }
 
+    /// Changes how transactions are isolated that do not say it, for all connections from now on: those that are there
+    /// are ended.
+    ///
+    /// # Errors
+    /// When the server does not do it.
+    pub async fn default_isolation(&self, change: &str) -> Result<()> {
+        self.sql(&format!("ALTER DATABASE {} {change}", self.name)).await?;
+        let end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        self.sql(end_all).await.map(drop)
+    }
+
     async fn admin_sql(&self, query: &str) -> Result<()> {
         self.psql("logpipeline", query).await.map(drop)
     }
@@ -129,13 +196,36 @@ impl Parts {
         Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
     }
 
-    /// Deletes the database. Topics go with their cluster.
+    /// Deletes the topics too, which else go with their cluster.
     ///
     /// # Errors
-    /// When somebody still uses it.
+    /// When the brokers do not do it.
+    pub async fn delete_topics(&self) -> Result<()> {
+        hack("kafka.sh", &["delete", &self.topic(), &self.dead_letter_topic()]).await.map(drop)
+    }
+
+    /// Deletes the database.
+    ///
+    /// # Errors
+    /// When the server does not do it.
     pub async fn end(self) -> Result<()> {
         self.admin_sql(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await
     }
+}
+
+/// A proxy before each broker, at the address that the broker tells clients.
+async fn broker_proxies(kafka: &str) -> Result<Vec<Proxy>> {
+    let addresses = |name| -> Result<Vec<SocketAddr>> {
+        variable(kafka, name)?.split(',').map(|address| Ok(address.parse()?)).collect()
+    };
+    let brokers = addresses("LOGPIPELINE_TEST_KAFKA_BEHIND_PROXY")?;
+    let told = addresses("LOGPIPELINE_TEST_KAFKA_PROXY")?;
+    for broker in &brokers {
+        TcpStream::connect(broker).await.with_context(|| {
+            format!("no broker listens at {broker} for its proxy: run hack/kafka.sh down, the cluster is of an older version")
+        })?;
+    }
+    told.iter().zip(&brokers).map(|(told, broker)| Proxy::start(*told, *broker)).collect()
 }
 
 async fn hack(script: &str, arguments: &[&str]) -> Result<String> {

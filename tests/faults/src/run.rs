@@ -2,24 +2,25 @@
 //! counted.
 
 use crate::{
-    fault::{CONSUMERS, Fault, Lane, PRODUCERS, Plan},
+    fault::{CONSUMERS, Lane, PRODUCERS, Plan},
+    ledger::Ledger,
     load::{Clients, Load},
-    parts::Parts,
-    proxy::Mode,
+    parts::{Parts, Shape},
     service::Service,
     verdict::{self, Verdict},
 };
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::{
     net::TcpListener,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{task::JoinHandle, time::sleep};
-use topic::NewRecord;
 
 /// Longest time until all is settled after the last fault is over.
 const SETTLED_WITHIN: Duration = Duration::from_secs(180);
+/// Longest time until events flow from end to end again after a fault is over.
+const FLOWS_WITHIN: Duration = Duration::from_secs(45);
 
 /// The running system.
 pub struct System {
@@ -40,8 +41,8 @@ impl System {
     ///
     /// # Errors
     /// When a part or a program cannot be started.
-    pub async fn start(brokers: u8) -> Result<System> {
-        let parts = Parts::start(brokers).await?;
+    pub async fn start(shape: Shape) -> Result<System> {
+        let parts = Parts::start(shape).await?;
         let ports = free_ports(PRODUCERS)?;
         let producers = ports.iter().map(|port| Service::producer(&parts, *port)).collect::<Result<_>>()?;
         let consumers = (0..CONSUMERS).zip(0..).map(|(_, number)| Service::consumer(&parts, number));
@@ -50,101 +51,44 @@ impl System {
         Ok(System { parts, producers, consumers, urls, garbage: Mutex::default() })
     }
 
-    /// Breaks something, and mends it when its time is over.
-    ///
-    /// # Errors
-    /// When it cannot be broken or mended.
-    pub async fn suffer(&self, fault: Fault) -> Result<()> {
-        let Parts { proxy, .. } = &self.parts;
-        match fault {
-            Fault::KillConsumer(number) => self.consumers[number].kill(),
-            Fault::KillProducer(number) => self.producers[number].kill(),
-            Fault::FreezeConsumer(number, time) => {
-                self.consumers[number].signal("STOP");
-                sleep(time).await;
-                self.consumers[number].signal("CONT");
-            }
-            Fault::Scale(count) => {
-                self.consumers[..count].iter().for_each(Service::want);
-                self.consumers[count..].iter().for_each(Service::terminate);
-            }
-            Fault::Garbage(count) => self.put_garbage(count).await?,
-            Fault::StopDatabase(time) => {
-                self.parts.database("kill").await?;
-                sleep(time).await;
-                self.parts.database("up").await?;
-            }
-            Fault::FreezeDatabase(time) => {
-                self.parts.database("stop").await?;
-                sleep(time).await;
-                self.parts.database("cont").await?;
-            }
-            Fault::CutDatabase(time) => self.pass_after(proxy, Mode::Cut, time).await,
-            Fault::SwallowDatabase(time) => self.pass_after(proxy, Mode::Swallow, time).await,
-            Fault::LockPositions(time) => self.lock_positions(time).await,
-            Fault::KillBroker(number, time) => {
-                self.parts.broker("kill", number).await?;
-                sleep(time).await;
-                self.parts.broker("start", number).await?;
-            }
-            Fault::FreezeBroker(number, time) => {
-                self.parts.broker("stop", number).await?;
-                sleep(time).await;
-                self.parts.broker("cont", number).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn pass_after(&self, proxy: &crate::proxy::Proxy, mode: Mode, time: Duration) {
-        proxy.set(mode);
-        sleep(time).await;
-        proxy.set(Mode::Pass);
-    }
-
-    /// Takes the rows of the positions in the opposite order, one after the other: a deadlock for whoever holds one.
-    async fn lock_positions(&self, time: Duration) {
-        let seconds = time.as_secs_f64() / 6.0;
-        let lock = (0..6).rev().map(|partition| {
-            format!("UPDATE consumer_offsets SET lost = lost WHERE partition = {partition}; SELECT pg_sleep({seconds});")
-        });
-        let all: String = lock.collect();
-        // It may itself be the one that the database gives up.
-        let _ = self.parts.sql(&format!("BEGIN; {all} COMMIT")).await;
-    }
-
-    async fn put_garbage(&self, count: usize) -> Result<()> {
-        let writer = verdict::topic(&self.parts, self.parts.topic())?.writer()?;
-        let payloads: Vec<String> =
-            (0..count).map(|n| format!("{{garbage {n} of {}", uuid::Uuid::now_v7())).collect();
-        let record = |payload: &String| NewRecord {
-            key: bytes::Bytes::from_static(b"org-0000"),
-            payload: payload.clone().into(),
-            headers: Vec::new(),
-        };
-        let failures = writer.append(payloads.iter().map(record).collect()).await;
-        let failed: Vec<usize> = failures.iter().map(|failure| failure.index).collect();
-        let acknowledged = payloads.into_iter().enumerate().filter(|(index, _)| !failed.contains(index));
-        let mut garbage = self.garbage.lock().unwrap_or_else(PoisonError::into_inner);
-        garbage.extend(acknowledged.map(|(_, payload)| payload));
-        Ok(())
-    }
-
     /// Makes everything whole.
     ///
     /// # Errors
     /// When a part cannot be started again.
     pub async fn mend(&self) -> Result<()> {
-        self.parts.proxy.set(Mode::Pass);
+        self.parts.reconnect();
         self.parts.database("cont").await?;
         self.parts.database("up").await?;
-        for broker in 1..=self.parts.brokers {
+        for broker in 1..=self.parts.shape.brokers {
             self.parts.broker("cont", broker).await?;
             self.parts.broker("start", broker).await?;
         }
         self.consumers.iter().for_each(|consumer| consumer.signal("CONT"));
         self.consumers.iter().for_each(Service::want);
         Ok(())
+    }
+
+    /// Waits until something new is acknowledged and something new is stored.
+    ///
+    /// # Errors
+    /// When that does not happen in time.
+    pub async fn flows(&self, clients: &Clients) -> Result<()> {
+        let begun = Instant::now();
+        let acknowledged = clients.acknowledged();
+        let mut stored = None;
+        while begun.elapsed() < FLOWS_WITHIN {
+            if let Ok(ledger) = Ledger::read(&self.parts).await {
+                let before = *stored.get_or_insert(ledger.stored);
+                if ledger.stored > before && clients.acknowledged() > acknowledged {
+                    return Ok(());
+                }
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+        let new = clients.acknowledged() - acknowledged;
+        bail!(
+            "{FLOWS_WITHIN:?} after a fault was over {new} new events are acknowledged, and {stored:?} was stored all the time"
+        )
     }
 
     /// Waits until all is settled and counts.
@@ -178,7 +122,7 @@ pub async fn chaos(
     let until = Instant::now() + run_for;
     let clients = Clients::start(load, &system.urls);
     let lanes = [Lane::Services, Lane::Parts].map(|lane| {
-        let plan = Plan::new(seed, lane, system.parts.brokers);
+        let plan = Plan::new(seed, lane, system.parts.shape.brokers);
         tokio::spawn(break_things(Arc::clone(&system), plan, until, say))
     });
     let watch: JoinHandle<usize> = tokio::spawn(watch_gaps(Arc::clone(&system), until));

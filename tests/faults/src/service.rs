@@ -13,11 +13,24 @@ use tokio::{task::JoinHandle, time::sleep};
 
 /// How soon a program that ended is started again.
 const RESTART: Duration = Duration::from_millis(500);
+/// How long a producer waits for the brokers: longer than they need to agree on another leader, shorter than a client's
+/// patience.
+pub const ACK_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Resident memory of a process, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// At this moment.
+    pub now: u64,
+    /// The most since the process began.
+    pub most: u64,
+}
 
 /// A program that runs as long as this value lives.
 pub struct Service {
     /// What its log is named by.
     pub name: String,
+    log: PathBuf,
     state: Arc<Mutex<State>>,
     supervisor: JoinHandle<()>,
 }
@@ -38,11 +51,11 @@ impl Service {
     /// When the program is not there.
     pub fn producer(parts: &Parts, port: u16) -> Result<Service> {
         let name = format!("producer-{port}");
-        let mut command = program("logpipeline-producer", parts, &name)?;
+        let log = log_of(parts, &name);
+        let mut command = program("logpipeline-producer", parts, &log)?;
         command.env("LOGPIPELINE_LISTEN", format!("127.0.0.1:{port}"));
-        // Longer than the brokers need to agree on another leader, shorter than a client's patience.
-        command.env("LOGPIPELINE_ACK_TIMEOUT", "20s");
-        Service::start(name, command)
+        command.env("LOGPIPELINE_ACK_TIMEOUT", humantime::format_duration(ACK_TIMEOUT).to_string());
+        Service::start(name, log, command)
     }
 
     /// A consumer.
@@ -51,22 +64,24 @@ impl Service {
     /// When the program is not there.
     pub fn consumer(parts: &Parts, number: u16) -> Result<Service> {
         let name = format!("consumer-{number}");
-        let mut command = program("logpipeline-consumer", parts, &name)?;
+        let log = log_of(parts, &name);
+        let mut command = program("logpipeline-consumer", parts, &log)?;
         command
             .env("LOGPIPELINE_DATABASE_URL", parts.database_url())
             .env("LOGPIPELINE_KAFKA_DEAD_LETTER_TOPIC", parts.dead_letter_topic())
             .env("LOGPIPELINE_KAFKA_GROUP", &parts.name)
             .env("LOGPIPELINE_DATABASE_ANSWER_TIMEOUT", "6s")
-            .env("LOGPIPELINE_DATABASE_STATEMENT_TIMEOUT", "5s");
-        Service::start(name, command)
+            .env("LOGPIPELINE_DATABASE_STATEMENT_TIMEOUT", "5s")
+            .envs(parts.shape.consumer.iter().copied());
+        Service::start(name, log, command)
     }
 
-    fn start(name: String, command: Command) -> Result<Service> {
+    fn start(name: String, log: PathBuf, command: Command) -> Result<Service> {
         let state = State { command, child: None, wanted: true, killed: false, ended_by_itself: Vec::new() };
         let state = Arc::new(Mutex::new(state));
         lock(&state).spawn().with_context(|| name.clone())?;
         let supervisor = tokio::spawn(supervise(Arc::clone(&state)));
-        Ok(Service { name, state, supervisor })
+        Ok(Service { name, log, state, supervisor })
     }
 
     /// SIGKILL; it comes back.
@@ -96,12 +111,34 @@ impl Service {
         lock(&self.state).wanted = true;
     }
 
-    /// Resident memory now, in KiB; 0 when it does not run.
-    pub fn resident_kib(&self) -> u64 {
-        let id = lock(&self.state).child.as_ref().map(Child::id);
-        let status = id.and_then(|id| std::fs::read_to_string(format!("/proc/{id}/status")).ok());
-        let line = status.as_deref().and_then(|text| text.lines().find(|line| line.starts_with("VmRSS")));
-        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+    /// Resident memory, now and at most since it was started; `None` when it does not run.
+    pub fn memory(&self) -> Option<Memory> {
+        let id = lock(&self.state).child.as_ref().map(Child::id)?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let kib = |name: &str| -> Option<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        Some(Memory { now: kib("VmRSS:")? << 10, most: kib("VmHWM:")? << 10 })
+    }
+
+    /// Lines of its log that hold these words.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn said(&self, words: &str) -> Result<Vec<String>> {
+        let log = std::fs::read_to_string(&self.log).with_context(|| self.log.display().to_string())?;
+        Ok(log.lines().filter(|line| line.contains(words)).map(str::to_owned).collect())
+    }
+
+    /// Where it answers `/metrics` and `/readyz` since it was started last.
+    ///
+    /// # Errors
+    /// When it has not said so yet.
+    pub fn admin(&self) -> Result<String> {
+        let told = self.said("health and metrics")?;
+        let address = told.last().and_then(|line| line.split_once("address=")).map(|(_, rest)| rest.trim());
+        Ok(address.with_context(|| format!("{} has not said where its metrics are", self.name))?.to_owned())
     }
 
     /// How it ended each time that was not our doing: none of these should be.
@@ -160,12 +197,16 @@ fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn program(name: &str, parts: &Parts, log: &str) -> Result<Command> {
+fn log_of(parts: &Parts, name: &str) -> PathBuf {
+    parts.directory().join(format!("{name}.log"))
+}
+
+fn program(name: &str, parts: &Parts, log: &Path) -> Result<Command> {
     let path = binary(name)?;
-    let log = File::options().create(true).append(true).open(parts.directory().join(format!("{log}.log")))?;
+    let log = File::options().create(true).append(true).open(log)?;
     let mut command = Command::new(path);
     command
-        .env("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS", &parts.bootstrap_servers)
+        .env("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS", parts.proxied_servers())
         .env("LOGPIPELINE_KAFKA_TOPIC", parts.topic())
         .env("LOGPIPELINE_ADMIN_LISTEN", "127.0.0.1:0")
         .env("LOGPIPELINE_DRAIN_DELAY", "0s")

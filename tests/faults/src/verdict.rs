@@ -1,15 +1,15 @@
 //! What became of every event, counted on the real parts, past all services.
 
-use crate::{load::Acknowledged, parts::Parts};
+use crate::{ledger::Ledger, letters::published, load::Acknowledged, parts::Parts};
 use anyhow::{Context, Result, bail};
 use std::{
     collections::{HashMap, HashSet},
     fmt,
     time::{Duration, Instant},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use topic::{
-    Event, Viewer,
+    Viewer,
     kafka::{Config, Metrics, Topic},
 };
 use uuid::Uuid;
@@ -170,59 +170,34 @@ async fn count_letters(parts: &Parts, garbage: &[String], verdict: &mut Verdict)
     }
     let payloads: HashSet<&String> = letters.values().collect();
     verdict.lost += garbage.iter().filter(|payload| !payloads.contains(payload)).count();
-    let published = published(parts).await?;
     let mut seen = HashSet::new();
-    for (place, payload) in &published {
-        if !seen.insert(place) {
-            verdict.duplicated += 1;
-        }
-        if letters.get(place) != Some(payload) {
+    for letter in published(parts).await? {
+        let (place, payload) = (letter.place()?, letter.payload());
+        if letters.get(&place) != Some(&payload) {
             verdict
                 .wrong
                 .push(format!("the dead letter of {place} is not as it was in the topic: {payload}"));
         }
+        if !seen.insert(place) {
+            verdict.duplicated += 1;
+        }
     }
-    verdict.lost += letters.keys().filter(|place| !seen.contains(place)).count();
+    let unpublished = letters.keys().filter(|place| !seen.contains(*place)).count();
+    if unpublished > 0 {
+        verdict.wrong.push(format!("{unpublished} dead letters are not on the topic that is for them"));
+    }
     Ok(())
 }
 
-/// Everything on the dead-letter topic: where it came from, and its bytes.
-async fn published(parts: &Parts) -> Result<Vec<(String, String)>> {
-    let topic = topic(parts, parts.dead_letter_topic())?;
-    let viewer = topic.viewer();
-    let ends: HashMap<i32, i64> =
-        viewer.offsets().await?.iter().map(|of| (of.partition, of.end)).filter(|(_, end)| *end > 0).collect();
-    let (mut tail, mut read, mut letters) = (viewer.tail(), HashMap::new(), Vec::new());
-    while ends.iter().any(|(partition, end)| read.get(partition).is_none_or(|next| next < end)) {
-        // A transaction ends with a record that no reader sees: nothing more comes after the last letter.
-        let Ok(event) = timeout(Duration::from_secs(5), tail.next()).await else { break };
-        match event? {
-            Event::Assigned(all) => all.iter().for_each(|of| tail.start(of.partition, of.log_start)),
-            Event::Revoked(_) | Event::Truncated(_) => {}
-            Event::Records(batch) => {
-                for record in batch.records {
-                    read.insert(batch.partition, record.offset + 1);
-                    let header = |name: &str| {
-                        let value = record.headers.iter().find(|(known, _)| known.ends_with(name));
-                        value
-                            .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
-                            .unwrap_or_default()
-                    };
-                    let place = format!("{}/{}", header(".partition"), header(".offset"));
-                    letters.push((place, String::from_utf8_lossy(&record.payload).into_owned()));
-                }
-            }
-        }
-    }
-    Ok(letters)
-}
-
 async fn check_ledger(parts: &Parts, verdict: &mut Verdict) -> Result<()> {
-    let sums = "SELECT sum(stored - duplicates) || '|' || sum(dead_lettered) || '|' || sum(lost) FROM consumer_offsets";
-    let rows = parts.sql(sums).await?;
-    let expected = format!("{}|{}|0", verdict.stored, verdict.dead_lettered);
-    if rows.first() != Some(&expected) {
-        verdict.wrong.push(format!("the ledger says {rows:?} where the tables have {expected}"));
+    let ledger = Ledger::read(parts).await?;
+    let Verdict { stored, dead_lettered, lost, .. } = *verdict;
+    let counted = (stored, dead_lettered, lost, true);
+    let said = (ledger.stored - ledger.duplicates, ledger.dead_lettered, ledger.lost, ledger.balanced);
+    if said != counted {
+        verdict.wrong.push(format!(
+            "(stored, dead-lettered, lost, balanced) are {said:?} by the ledger and {counted:?} by the tables"
+        ));
     }
     Ok(())
 }

@@ -1,52 +1,41 @@
-//! What must hold on real parts, each time things break. One after the other: they share the machine.
-#![cfg(feature = "real")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Faults as a seed says, consumers that stand still, and records that are no events.
 
+use crate::support::{KeepLogs, TURN, assert_good, end, load};
 use fault_tests::{
     fault::Fault,
-    load::{Clients, Load},
+    load::Clients,
+    parts::Shape,
     run::{System, chaos},
-    verdict::Verdict,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::sync::Mutex;
-
-static TURN: Mutex<()> = Mutex::const_new(());
-
-fn load(organisations: usize, events: Option<usize>) -> Load {
-    Load { clients: 4, organisations, events, pause: Duration::from_millis(20) }
-}
-
-fn assert_good(verdict: &Verdict) {
-    println!("{verdict}");
-    assert!(verdict.is_good(), "{verdict}\n{}", verdict.wrong.join("\n"));
-}
 
 /// Kills, rebalances, outages of brokers, database and network, as the seed says.
 #[tokio::test(flavor = "multi_thread")]
 async fn random_faults_lose_nothing_and_double_nothing() {
     let _turn = TURN.lock().await;
-    let system = Arc::new(System::start(3).await.unwrap());
+    let system = Arc::new(System::start(Shape::of(3)).await.unwrap());
+    let _logs = KeepLogs::of(&system);
     let run_for = Duration::from_secs(45);
     let say = |line: String| println!("{line}");
     let verdict = chaos(Arc::clone(&system), 20, run_for, &load(100, None), say).await.unwrap();
     assert!(verdict.acknowledged > 1_000, "the faults left no time for anything: {verdict}");
     assert_good(&verdict);
-    Arc::into_inner(system).unwrap().parts.end().await.unwrap();
+    end(Arc::into_inner(system).unwrap()).await;
 }
 
 /// Every consumer in turn stands still until the others have its partitions, and then goes on with what it had.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zombie_stores_nothing_twice() {
     let _turn = TURN.lock().await;
-    let system = System::start(3).await.unwrap();
+    let system = System::start(Shape::of(3)).await.unwrap();
+    let _logs = KeepLogs::of(&system);
     let clients = Clients::start(&load(60, None), &system.urls);
     for number in 0..system.consumers.len() {
         system.suffer(Fault::FreezeConsumer(number, Duration::from_secs(15))).await.unwrap();
     }
     let acknowledged = clients.stop().await;
     assert_good(&system.verdict(&acknowledged).await.unwrap());
-    system.parts.end().await.unwrap();
+    end(system).await;
 }
 
 /// A thousand broken records among good ones: each is published once as a dead letter, byte for byte, and none of the
@@ -54,7 +43,8 @@ async fn a_zombie_stores_nothing_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_records_are_dead_lettered_once_each_and_hold_up_nobody() {
     let _turn = TURN.lock().await;
-    let system = System::start(3).await.unwrap();
+    let system = System::start(Shape::of(3)).await.unwrap();
+    let _logs = KeepLogs::of(&system);
     let clients = Clients::start(&load(100, Some(100)), &system.urls);
     for _ in 0..10 {
         system.suffer(Fault::Garbage(100)).await.unwrap();
@@ -63,5 +53,5 @@ async fn broken_records_are_dead_lettered_once_each_and_hold_up_nobody() {
     let verdict = system.verdict(&acknowledged).await.unwrap();
     assert_eq!((verdict.stored, verdict.dead_lettered), (10_000, 1_000));
     assert_good(&verdict);
-    system.parts.end().await.unwrap();
+    end(system).await;
 }
