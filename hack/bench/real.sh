@@ -34,13 +34,17 @@ end_parts() {
 # sql DATABASE: runs the statements of the standard input.
 sql() { psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 "${server_url%/*}/$1"; }
 
-# New as the server writes back what it keeps in memory, so that no measurement pays for the one before.
+# as_superuser STATEMENT
+as_superuser() { psql --no-psqlrc --quiet --host="$socket" --port="$LOGPIPELINE_POSTGRES_PORT" --username=postgres --command="$1"; }
+
+# The server writes back what it keeps in memory first, so that no measurement pays for the one before.
 new_database() {
   echo "CREATE DATABASE $1" | sql logpipeline
-  psql --no-psqlrc --quiet --host="$socket" --port="$LOGPIPELINE_POSTGRES_PORT" --username=postgres --command=CHECKPOINT
+  as_superuser CHECKPOINT
 }
 
-drop_database() { echo "DROP DATABASE $1 WITH (FORCE)" | sql logpipeline; }
+# The superuser's part, because the server's own vacuum may be at work in it.
+drop_database() { as_superuser "DROP DATABASE $1 WITH (FORCE)"; }
 
 # CPU seconds of PostgreSQL so far: of those that live, and of those whose end its first process has seen.
 postgres_cpu() {
@@ -144,9 +148,8 @@ summary() {
 
 measure_real() {
   local scenario run
-  cargo build --locked --release --quiet -p standalone -p producer -p consumer -p gateway \
-    --features producer/service,consumer/service,gateway/service
-  cargo build --locked --release --quiet -p topic --features kafka --example kafka_replay
+  cargo build --locked --release --quiet -p standalone -p producer -p consumer -p gateway -p topic --bins --example kafka_replay \
+    --features producer/service,consumer/service,gateway/service,topic/kafka
   start_parts
   fill
   for scenario in "${real[@]}"; do

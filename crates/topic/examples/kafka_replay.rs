@@ -5,7 +5,8 @@
 //! kafka_replay post BROKERS FROM EVENTS URL CONNECTIONS      to a producer, 500 events a request
 //! kafka_replay write BROKERS FROM EVENTS TO                  by librdkafka, with the settings of the product's writer
 //! ```
-//! The last line says how many events were acknowledged, in how many seconds, and what CPU this process spent on it.
+//! The first 500 events are sent once before the clock runs, so that everybody is connected. The last line says how many
+//! events were acknowledged, in how many seconds, and what CPU this process spent on it.
 #![allow(clippy::unwrap_used, reason = "a measurement ends by panicking")]
 
 use rdkafka::ClientConfig;
@@ -73,15 +74,19 @@ async fn read(brokers: &str, topic: &str, events: usize) -> Vec<Record> {
 fn post(records: &[Record], url: &str, connections: usize) {
     let host = url.strip_prefix("http://").unwrap();
     let requests: Vec<Vec<u8>> = records.chunks(REQUEST).map(|events| request(host, events)).collect();
+    let connect = || {
+        let connection = BufReader::new(TcpStream::connect(host).unwrap());
+        connection.get_ref().set_nodelay(true).unwrap();
+        connection
+    };
+    ask(&mut connect(), &requests[0]);
     let (next, begun) = (AtomicUsize::new(0), Measured::begin());
     std::thread::scope(|scope| {
         for _ in 0..connections {
             scope.spawn(|| {
-                let mut connection = BufReader::new(TcpStream::connect(host).unwrap());
-                connection.get_ref().set_nodelay(true).unwrap();
+                let mut connection = connect();
                 while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    connection.get_mut().write_all(request).unwrap();
-                    assert_accepted(&mut connection);
+                    ask(&mut connection, request);
                 }
             });
         }
@@ -103,8 +108,9 @@ fn request(host: &str, events: &[Record]) -> Vec<u8> {
     request
 }
 
-/// Reads an answer: 202, and nothing rejected.
-fn assert_accepted(connection: &mut BufReader<TcpStream>) {
+/// Sends a request and reads its answer: 202, and nothing rejected.
+fn ask(connection: &mut BufReader<TcpStream>, request: &[u8]) {
+    connection.get_mut().write_all(request).unwrap();
     let (mut head, mut line) = (String::new(), String::new());
     while line != "\r\n" {
         line.clear();
@@ -137,7 +143,15 @@ fn write(records: &[Record], brokers: &str, topic: &str) {
     let acknowledged = Arc::new(AtomicUsize::new(0));
     let context = Acknowledged(acknowledged.clone());
     let producer: ThreadedProducer<_> = plain(brokers).create_with_context(context).unwrap();
+    send(&producer, topic, &records[..REQUEST]);
+    acknowledged.store(0, Ordering::Relaxed);
     let begun = Measured::begin();
+    send(&producer, topic, records);
+    assert_eq!(acknowledged.load(Ordering::Relaxed), records.len());
+    begun.tell(records.len());
+}
+
+fn send(producer: &ThreadedProducer<Acknowledged>, topic: &str, records: &[Record]) {
     for record in records {
         let mut handed = BaseRecord::<[u8], [u8]>::to(topic).key(&record.key).payload(&record.payload);
         while let Err((error, back)) = producer.send(handed) {
@@ -148,8 +162,6 @@ fn write(records: &[Record], brokers: &str, topic: &str) {
         }
     }
     producer.flush(ENDS_WITHIN).unwrap();
-    assert_eq!(acknowledged.load(Ordering::Relaxed), records.len());
-    begun.tell(records.len());
 }
 
 /// What the product's writer sets, as far as it matters for speed.
