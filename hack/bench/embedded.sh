@@ -5,6 +5,7 @@ server=
 
 # start COMMAND...: runs a server; sets server, url and token from the line that says where its page is.
 start() {
+  : >"$dir/stdout"
   "$@" >"$dir/stdout" 2>"$dir/stderr" &
   server=$!
   running[$server]=1

@@ -46,18 +46,26 @@ new_database() {
 # The superuser's part, because the server's own vacuum may be at work in it.
 drop_database() { as_superuser "DROP DATABASE $1 WITH (FORCE)"; }
 
-# CPU seconds of PostgreSQL so far: of those that live, and of those whose end its first process has seen.
+# CPU seconds of PostgreSQL so far: of those that live, and of those whose end its first process has seen. Looked at again
+# when one of them ended meanwhile, which would be in neither.
 postgres_cpu() {
-  local children
+  local children before sum pid
   children=$(cat "/proc/$postmaster/task/$postmaster/children")
-  for pid in $postmaster $children; do cat "/proc/$pid/stat" 2>/dev/null || true; done |
-    awk -v ticks="$ticks" '{ sub(/.*\) /, ""); sum += $12 + $13 } NR == 1 { sum += $14 + $15 } END { printf "%.2f", sum / ticks }'
+  while
+    before=$children
+    sum=$(for pid in $postmaster $children; do cat "/proc/$pid/stat" 2>/dev/null || true; done |
+      awk -v ticks="$ticks" '{ sub(/.*\) /, ""); sum += $12 + $13 } NR == 1 { sum += $14 + $15 } END { printf "%.2f", sum / ticks }')
+    children=$(cat "/proc/$postmaster/task/$postmaster/children")
+    [ "$children" != "$before" ]
+  do :; done
+  echo "$sum"
 }
 
 # service NAME TOPIC [VARIABLE=VALUE...]: starts one; sets pid and log.
 service() {
   local name=$1 topic=$2; shift 2
   log="$dir/$name-$topic-$((services += 1)).log"
+  : >"$log"
   env LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS="$brokers" LOGPIPELINE_KAFKA_TOPIC="$topic" LOGPIPELINE_LISTEN=127.0.0.1:0 \
     LOGPIPELINE_ADMIN_LISTEN=127.0.0.1:0 LOGPIPELINE_DRAIN_DELAY=0s LOGPIPELINE_LOG_FORMAT=text "$@" \
     "$programs/logpipeline-$name" >"$log" 2>&1 &

@@ -16,17 +16,17 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// How a program ended, and what it wrote.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// Its exit code.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// Standard output.
-    pub output: String,
+    pub(crate) output: String,
     /// Standard error.
-    pub errors: String,
+    pub(crate) errors: String,
 }
 
 /// Runs a program that ends by itself.
-pub fn run(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+pub(crate) fn run(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(variables.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -46,7 +46,7 @@ pub fn run(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> End
 
 impl Ended {
     /// It refused its settings, and a line of its own tells each mistake: words that begin the line, and words in it.
-    pub fn assert_refused(&self, mistakes: &[(&str, &str)]) {
+    pub(crate) fn assert_refused(&self, mistakes: &[(&str, &str)]) {
         assert_eq!((self.code, self.output.as_str()), (Some(2), ""), "{}", self.errors);
         let lines: Vec<&str> = self.errors.lines().map(str::trim).collect();
         for (begin, words) in mistakes {
@@ -63,7 +63,7 @@ impl Ended {
     }
 
     /// No secret was shown.
-    pub fn assert_hides(&self, secrets: &[&str]) {
+    pub(crate) fn assert_hides(&self, secrets: &[&str]) {
         for secret in secrets {
             assert!(!self.output.contains(secret) && !self.errors.contains(secret), "{secret}\n{self:?}");
         }
@@ -72,7 +72,11 @@ impl Ended {
 
 /// `--help` ends well and has what `read` asks for, every variable that stands in the sources, and for each whether it has to
 /// be set or what it is when it is not.
-pub fn assert_help<C>(program: &str, read: impl FnOnce(&mut Settings) -> C, sources: &[&str]) -> String {
+pub(crate) fn assert_help<C>(
+    program: &str,
+    read: impl FnOnce(&mut Settings) -> C,
+    sources: &[&str],
+) -> String {
     let Ended { code, output, errors } = run(program, &["--help"], &[]);
     assert_eq!((code, errors.as_str()), (Some(0), ""));
     let mut settings = Settings::new([]);
