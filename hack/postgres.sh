@@ -20,6 +20,8 @@ lives in, so no other PostgreSQL of the machine is touched.
   LOGPIPELINE_POSTGRES_PORT  its port (default 25432)
   LOGPIPELINE_POSTGRES_DIR   its directory (default: postgres-PORT in LOGPIPELINE_CACHE, or in ~/.cache/logpipeline,
                              for root /var/cache/logpipeline)
+  LOGPIPELINE_POSTGRES_TLS   on: a new server also speaks TLS, with a certificate for localhost (not for 127.0.0.1) by the
+                             authority ca.pem in its directory (default off)
 EOF
 }
 
@@ -82,6 +84,18 @@ EOF
 local all all trust
 host  all all 127.0.0.1/32 scram-sha-256
 EOF
+  [ "${LOGPIPELINE_POSTGRES_TLS:-off}" = off ] || make_certificates
+}
+
+make_certificates() {
+  command -v openssl >/dev/null || fail "openssl is missing: install it, or leave LOGPIPELINE_POSTGRES_TLS off"
+  as_server openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=logpipeline-test-ca \
+    -keyout "$data/ca.key" -out "$dir/ca.pem" 2>/dev/null
+  as_server openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout "$data/server.key" -out "$data/server.csr" 2>/dev/null
+  echo 'subjectAltName=DNS:localhost' | as_server tee "$data/server.ext" >/dev/null
+  as_server openssl x509 -req -in "$data/server.csr" -CA "$dir/ca.pem" -CAkey "$data/ca.key" -CAcreateserial -days 3650 \
+    -extfile "$data/server.ext" -out "$data/server.crt" 2>/dev/null
+  echo 'ssl = on' | as_server tee -a "$data/postgresql.conf" >/dev/null
 }
 
 # Process of the server that lives in our directory, if it runs.
@@ -162,7 +176,7 @@ case "$command" in
     ! find_programs || end_server fast
     # Nothing but what this script has made.
     [ ! -s "$data/PG_VERSION" ] || rm -rf "$data"
-    rm -f "$dir/log"
+    rm -f "$dir/log" "$dir/ca.pem" "$dir/ca.srl"
     [ ! -d "$dir" ] || rmdir --ignore-fail-on-non-empty "$dir"
     ;;
 esac

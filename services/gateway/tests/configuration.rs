@@ -1,0 +1,92 @@
+//! What `logpipeline-gateway` says of its settings: all that is wrong, at once, before it opens anything.
+#![cfg(feature = "service")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../producer/tests/program/mod.rs"]
+mod program;
+
+use gateway::config::Config;
+use program::{assert_help, run};
+use std::net::TcpListener;
+
+const GATEWAY: &str = env!("CARGO_BIN_EXE_logpipeline-gateway");
+const DATABASE: (&str, &str) = ("LOGPIPELINE_DATABASE_URL", "postgres://me:hunter-one@127.0.0.1:1/logs");
+const KAFKA: (&str, &str) = ("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1");
+const SECRET: (&str, &str) = ("LOGPIPELINE_JWT_SECRET", "hunter-two-is-a-secret-of-32-bytes-at-least");
+
+#[test]
+fn all_that_is_wrong_is_told_at_once_and_no_secret() {
+    let ended = run(
+        GATEWAY,
+        &[],
+        &[
+            ("LOGPIPELINE_LISTEN", "localhost"),
+            ("LOGPIPELINE_ADMIN_LISTEN", "9090"),
+            ("LOGPIPELINE_JWT_SECRET", "hunter-short"),
+            ("LOGPIPELINE_PRODUCER_URL", "https://producer"),
+            ("LOGPIPELINE_CONSUMER_URL", "consumer:9090"),
+            ("LOGPIPELINE_KAFKA_SASL_PASSWORD", "hunter-three"),
+            ("LOGPIPELINE_KAFKA_SASL_MECHANISM", "GSSAPI"),
+            ("LOGPIPELINE_DATABASE_URL_FILE", "/nowhere/at/all"),
+            ("LOGPIPELINE_DATABASE_CONNECTIONS", "-1"),
+            ("LOGPIPELINE_DATABASE_TLS", "yes"),
+            ("LOGPIPELINE_LOG_FORMAT", "xml"),
+        ],
+    );
+    ended.assert_refused(&[
+        ("LOGPIPELINE_LISTEN=localhost:", "address"),
+        ("LOGPIPELINE_ADMIN_LISTEN=9090:", "address"),
+        ("LOGPIPELINE_JWT_SECRET has fewer than 32 bytes", ""),
+        ("LOGPIPELINE_PRODUCER_URL=https://producer:", "write it like http://host:8080"),
+        ("LOGPIPELINE_CONSUMER_URL=consumer:9090:", "write it like http://host:8080"),
+        ("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS is not set:", "such as kafka:9092"),
+        ("LOGPIPELINE_KAFKA_SASL_MECHANISM=GSSAPI:", "use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
+        ("LOGPIPELINE_DATABASE_URL_FILE=/nowhere/at/all:", "No such file"),
+        ("LOGPIPELINE_DATABASE_CONNECTIONS=-1:", "digit"),
+        ("LOGPIPELINE_DATABASE_TLS=yes:", "use off, encrypt, verify-ca or verify-full"),
+        ("LOGPIPELINE_LOG_FORMAT=xml:", "use text or json"),
+    ]);
+    ended.assert_hides(&["hunter-short", "hunter-three"]);
+}
+
+#[test]
+fn all_that_is_missing_is_told() {
+    run(GATEWAY, &[], &[]).assert_refused(&[
+        ("LOGPIPELINE_JWT_SECRET is not set, nor LOGPIPELINE_JWT_SECRET_FILE:", "at least 32 bytes"),
+        ("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS is not set:", "such as kafka:9092"),
+        ("LOGPIPELINE_DATABASE_URL is not set, nor LOGPIPELINE_DATABASE_URL_FILE:", "such as postgres://"),
+    ]);
+}
+
+/// The settings are judged before anything is bound: a port that is taken is noticed only when they are good.
+#[test]
+fn nothing_is_bound_before_the_settings_are_good() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let admin = ("LOGPIPELINE_ADMIN_LISTEN", "127.0.0.1:0");
+    let variables = [KAFKA, DATABASE, SECRET, admin, ("LOGPIPELINE_LISTEN", &*taken)];
+    let ended = run(GATEWAY, &[], &variables);
+    assert!(ended.code == Some(1) && ended.errors.contains(&taken), "{ended:?}");
+    ended.assert_hides(&["hunter-one", "hunter-two"]);
+    run(GATEWAY, &[], &variables[1..])
+        .assert_refused(&[("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS is not set", "")]);
+}
+
+#[test]
+fn help_lists_every_variable_with_its_default() {
+    let sources = ["src", "../../crates/process/src", "../../crates/topic/src", "../../crates/store/src"];
+    let help = assert_help(GATEWAY, Config::read, &sources);
+    for words in [
+        "LOGPIPELINE_JWT_SECRET\n      Secret of at least 32 bytes that signs tokens (HS256) [secret, required; or",
+        "LOGPIPELINE_PRODUCER_URL\n      Address of the producers [default http://logpipeline-producer:8080]",
+    ] {
+        assert!(help.contains(words), "{words} is not in\n{help}");
+    }
+}
+
+#[test]
+fn the_version_is_told() {
+    let version = run(GATEWAY, &["--version"], &[]);
+    let expected = format!("logpipeline-gateway {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!((version.code, version.output), (Some(0), expected));
+}
