@@ -63,7 +63,7 @@ pub async fn records(parts: &Parts, name: String) -> Result<Vec<OnTopic>> {
         let Ok(event) = timeout(Duration::from_secs(5), tail.next()).await else { break };
         match event? {
             Event::Assigned(all) => all.iter().for_each(|of| tail.start(of.partition, of.log_start)),
-            Event::Revoked(_) => {}
+            Event::Revoked(_) | Event::Truncated(_) => {}
             Event::Records(batch) => {
                 for record in batch.records {
                     read.insert(batch.partition, record.offset + 1);
