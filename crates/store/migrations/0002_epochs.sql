@@ -62,12 +62,19 @@ BEGIN
     WHERE (ledger.topic_id, ledger.partition, ledger.epoch) = (sums.topic_id, sums.partition, sums.epoch);
     RETURN NULL;
 END $$;
+CREATE FUNCTION dead_letters_truncated() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE consumer_offsets SET letter_bytes = 0, published_bytes = 0;
+    RETURN NULL;
+END $$;
 CREATE TRIGGER dead_letters_come AFTER INSERT ON dead_letters
     REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION dead_letters_come();
 CREATE TRIGGER dead_letters_go AFTER DELETE ON dead_letters
     REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION dead_letters_go();
 CREATE TRIGGER dead_letters_published AFTER UPDATE ON dead_letters
     REFERENCING OLD TABLE AS before NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION dead_letters_published();
+CREATE TRIGGER dead_letters_truncated AFTER TRUNCATE ON dead_letters
+    FOR EACH STATEMENT EXECUTE FUNCTION dead_letters_truncated();
 
 UPDATE consumer_offsets AS ledger SET letter_bytes = sums.bytes, published_bytes = sums.published
 FROM (SELECT topic_id, partition, epoch, sum(bytes) AS bytes,

@@ -5,7 +5,11 @@
 //!
 //! Exactly once rests on one rule: a [`Flush`] stores its rows **and** moves its partition's position from
 //! `expected` to `next` in one transaction, or does neither. Whoever lost the partition finds the position moved and
-//! stores nothing, so no row needs a uniqueness check.
+//! stores nothing, so no record is ever stored twice. An event that its client sent twice is two records: the store tells
+//! the second by its id, brings no row of it, and counts it ([`Flushed`]).
+//!
+//! Offsets mean the same records for ever, until a partition loses its end: then it begins its next epoch
+//! ([`Sink::begin_epoch`]), with a position and a row of the [ledger](LedgerRow) of its own.
 
 pub mod embedded;
 mod ledger;

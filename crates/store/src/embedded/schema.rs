@@ -7,7 +7,7 @@ pub(super) const VERSION: i64 = 2;
 
 /// What brings a file from each version to the next, beginning with an empty one. One that was released is never
 /// changed.
-const MIGRATIONS: [&str; 2] = [TABLES, EPOCHS];
+pub(super) const MIGRATIONS: [&str; 2] = [TABLES, EPOCHS];
 
 /// "logs" in ASCII, kept in `PRAGMA application_id`: tells our file from another program's.
 const APPLICATION: i64 = 0x6c6f_6773;

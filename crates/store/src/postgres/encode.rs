@@ -21,7 +21,8 @@ const NANOS_A_DAY: i64 = 86_400_000_000_000;
 const EPOCH_DAYS: i64 = 10_957;
 
 /// Where a row came from, as the column `place` keeps it. Among rows of one organisation and time, those of a later
-/// offset come later. A letter's row has its own bit: its offset may be the number of another row.
+/// offset come later. A letter's row has its own bit: its offset may be the number of another row. Two epochs may give one
+/// place to two rows; that they also have one organisation and one nanosecond is not to be expected.
 pub(super) fn place(partition: i32, offset: i64, of_letter: bool) -> i64 {
     (offset << 17) | (i64::from(of_letter) << 16) | i64::from(partition & 0xffff)
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! → BEGIN; UPDATE consumer_offsets …      ← moved by one row, or another owns the partition
+//! → SELECT … FROM recent_ids              ← only when they are not in memory
 //! → COPY logs FROM STDIN                  ← go on
 //! → rows …                                ← so many rows
 //! → INSERT INTO dead_letters …            ← only when there are letters

@@ -1,6 +1,6 @@
 use crate::support::*;
 use std::time::Duration;
-use store::{FlushError, NewLetter, Outbox, Outcome, Sink, postgres::Store};
+use store::{FlushError, NewLetter, Outbox, Outcome, Refusal, Sink, postgres::Store};
 
 #[tokio::test]
 async fn letters_are_due_in_order_and_only_when_their_time_has_come() {
@@ -81,6 +81,27 @@ async fn a_letter_may_say_and_hold_any_bytes() {
         (dead.refusal.reason.as_str(), dead.traceparent.as_deref()),
         ("\u{fffd} again", Some("00-\u{fffd}"))
     );
+}
+
+#[tokio::test]
+async fn a_dead_letter_says_when_it_was_appended_and_who_refused_it_last() {
+    let (_database, store) = store().await;
+    begin(&store, 1).await;
+    let of_server = |reason: &str, code: &str| Refusal { reason: reason.into(), sqlstate: Some(code.into()) };
+    let refused = NewLetter { refusal: of_server("too long", "22001"), ..letter(0, 0) };
+    let another = NewLetter { timestamp_ms: -1, ..letter(1, 0) };
+    store.flush(letters(0, 0, vec![refused, another])).await.unwrap();
+    let due = store.due_letters(at(0), 2).await.unwrap();
+    let last = [refusal("not JSON any more"), of_server("out of range", "22003")];
+    for (letter, refusal) in due.iter().zip(last.clone()) {
+        assert!(store.settle(letter, Outcome::Dead { refusal }).await.unwrap());
+    }
+    let publication = store.publication(2).await.unwrap().unwrap();
+    let said: Vec<_> =
+        publication.letters.iter().map(|dead| (dead.timestamp_ms, dead.refusal.clone())).collect();
+    let [first, second] = last;
+    assert_eq!(said, [(1_000, first), (-1, second)]);
+    assert!(publication.letters.iter().all(|dead| dead.of == of(0)));
 }
 
 async fn give_up(store: &Store, offsets: &[i64]) {

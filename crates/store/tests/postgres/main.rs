@@ -5,8 +5,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod epochs;
 mod flushing;
+mod letter_bytes;
 mod letters;
+mod migrating;
 mod outages;
 mod plans;
 mod proxy;

@@ -1,8 +1,8 @@
 //! Migrations, partitions and retention.
 
 use crate::support::*;
-use record::Timestamp;
-use store::{Outbox, Outcome, Sink, postgres::Config, postgres::Store};
+use record::{Timestamp, Uuid};
+use store::{Outbox, Outcome, PartitionKey, Position, Sink, postgres::Config, postgres::Store};
 
 async fn partitions(database: &Database) -> i64 {
     database.number("SELECT count(*) FROM pg_inherits WHERE inhparent = 'logs'::regclass").await
@@ -143,4 +143,31 @@ async fn dead_letters_are_deleted_when_published_and_old_and_not_before() {
     assert_eq!(store.maintain(at(published + 32 * DAY)).await.unwrap().deleted_letters, 1);
     assert_eq!(database.number("SELECT count(*) FROM dead_letters").await, 2);
     assert_eq!(ledger_of(&store, of(0)).await.dead_lettered, 3);
+}
+
+#[tokio::test]
+async fn ids_of_a_topic_that_is_gone_are_forgotten_and_those_in_use_are_not() {
+    let (database, store) = store().await;
+    begin(&store, 2).await;
+    let gone = PartitionKey { topic: Uuid::now_v7(), ..of(0) };
+    store.positions(&[Position { of: gone, next: 0 }]).await.unwrap();
+    let known = event("acme", 1, "known");
+    store.flush(rows(0, 0, vec![known.clone()])).await.unwrap();
+    store.flush(rows(0, 1, vec![event("acme", 2, "later")])).await.unwrap();
+    store
+        .flush(store::Flush { of: gone, ..rows(0, 0, vec![event("acme", 3, "of the topic before")]) })
+        .await
+        .unwrap();
+    // The partition's first flush is long ago, its last is not.
+    let aged = format!(
+        "UPDATE recent_ids SET stored_on = stored_on - 9 WHERE topic_id = '{}' OR next_offset = 1",
+        gone.topic
+    );
+    database.run(&aged).await;
+    assert_eq!(store.maintain(Timestamp::now()).await.unwrap().forgotten_flushes, 1);
+    assert_eq!(database.number("SELECT count(*) FROM recent_ids").await, 2);
+    assert_eq!(store.flush(rows(0, 2, vec![known])).await.unwrap().duplicates, 1);
+    let later = at(Timestamp::now().as_nanos() + 9 * DAY);
+    assert_eq!(store.maintain(later).await.unwrap().forgotten_flushes, 2);
+    assert_eq!(store.maintain(later).await.unwrap().forgotten_flushes, 0);
 }

@@ -108,17 +108,40 @@ async fn a_flush_that_does_not_add_up_is_refused() {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Flush { rows: usize, letters: usize, skipped: i64, lost: i64, stale: bool },
-    Settle { stored: bool, give_up: bool },
+    /// With the first event of all sent once more, or not.
+    Flush {
+        rows: usize,
+        again: bool,
+        letters: usize,
+        skipped: i64,
+        lost: i64,
+        stale: bool,
+    },
+    Settle {
+        stored: bool,
+        give_up: bool,
+    },
+    /// The partition loses so many offsets.
+    LoseEnd(i64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let flush = (0..4_usize, 0..3_usize, 0..3_i64, 0..3_i64, any::<bool>()).prop_map(
-        |(rows, letters, skipped, lost, stale)| Step::Flush { rows, letters, skipped, lost, stale },
+    let flush = (0..4_usize, any::<bool>(), 0..3_usize, 0..3_i64, 0..3_i64, any::<bool>()).prop_map(
+        |(rows, again, letters, skipped, lost, stale)| Step::Flush {
+            rows,
+            again,
+            letters,
+            skipped,
+            lost,
+            stale,
+        },
     );
     let settle =
         (any::<bool>(), any::<bool>()).prop_map(|(stored, give_up)| Step::Settle { stored, give_up });
-    proptest::collection::vec(prop_oneof![2 => flush, 1 => settle], 1..40)
+    proptest::collection::vec(
+        prop_oneof![4 => flush, 2 => settle, 1 => (0..3_i64).prop_map(Step::LoseEnd)],
+        1..40,
+    )
 }
 
 proptest! {
@@ -134,16 +157,19 @@ proptest! {
             let store = open(&dir);
             begin(&store, 1).await;
             let now = Timestamp::from_nanos(1_000).unwrap();
-            let mut next = 0;
+            let first = event("acme", 5, "first");
+            let (mut of, mut next) = (of(0), 0);
             for step in steps {
                 match step {
-                    Step::Flush { rows, letters, skipped, lost, stale } => {
-                        let length = (rows + letters) as i64 + skipped + lost;
+                    Step::Flush { rows, again, letters, skipped, lost, stale } => {
+                        let mut events: Vec<_> = (0..rows).map(|_| event("acme", 5, "m")).collect();
+                        events.extend(again.then(|| first.clone()));
+                        let length = (events.len() + letters) as i64 + skipped + lost;
                         let flush = Flush {
-                            of: of(0),
+                            of,
                             expected: if stale { next - 1 } else { next },
                             next: next - i64::from(stale) + length,
-                            rows: (0..rows).map(|_| event("acme", 5, "m")).collect(),
+                            rows: events,
                             letters: (0..letters as i64).map(|n| letter(next + n, 0)).collect(),
                             skipped,
                             lost,
@@ -166,10 +192,16 @@ proptest! {
                         assert!(store.settle(due, outcome.clone()).await.unwrap());
                         assert!(!store.settle(due, outcome).await.unwrap(), "settled twice");
                     }
+                    Step::LoseEnd(lost) => {
+                        let begun = store.begin_epoch(Position { of, next }, (next - lost).max(0)).await.unwrap();
+                        (of, next) = (begun.of, begun.next);
+                    }
                 }
-                let row = ledger_of(&store, 0).await;
-                assert!(row.is_balanced() && row.next == next, "{row:?}, expected next {next}");
-                assert_eq!(messages(&store, "acme").await.len() as i64, row.stored);
+                let ledger = store.ledger().await.unwrap();
+                assert!(ledger.iter().all(LedgerRow::is_balanced), "{ledger:?}");
+                assert_eq!(ledger.last().map(|row| (row.epoch, row.next)), Some((of.epoch, next)));
+                let rows: i64 = ledger.iter().map(|row| row.stored - row.duplicates).sum();
+                assert_eq!(messages(&store, "acme").await.len() as i64, rows);
             }
         });
     }

@@ -1,9 +1,11 @@
 //! The store as its users see it, on a file in a directory of its own.
 
+mod epochs;
 mod flushing;
 mod keeping;
 mod letters;
 mod reading;
+mod repetitions;
 
 use super::*;
 use crate::{NewLetter, PartitionKey, Refusal};
