@@ -34,7 +34,8 @@ impl Gate {
             half_open_calls: 1,
             ..BreakerConfig::default()
         };
-        let breaker = SharedBreaker::new(settings, rand::random::<f64>).expect("Config says what outage_cap may be");
+        let breaker =
+            SharedBreaker::new(settings, rand::random::<f64>).expect("Config says what outage_cap may be");
         Gate { breaker, because: Mutex::default() }
     }
 

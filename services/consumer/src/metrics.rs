@@ -65,7 +65,11 @@ impl Metrics {
         );
         let gauges = [
             ("consumer_partitions_holding", "Partitions that wait for the store", &metrics.holding),
-            ("consumer_breaker_open", "1 while the breaker of the store is not closed", &metrics.breaker_open),
+            (
+                "consumer_breaker_open",
+                "1 while the breaker of the store is not closed",
+                &metrics.breaker_open,
+            ),
             ("consumer_partitions_assigned", "Partitions that this consumer owns", &metrics.assigned),
         ];
         for (name, help, gauge) in gauges {

@@ -85,7 +85,8 @@ pub async fn settled(parts: &Parts, patience: Duration) -> Result<()> {
 
 async fn unsettled(parts: &Parts, viewer: &dyn Viewer) -> Result<Option<String>> {
     let mut lag = 0;
-    let positions = parts.sql("SELECT topic_id, partition, next_offset FROM consumer_offsets WHERE NOT ended").await?;
+    let positions =
+        parts.sql("SELECT topic_id, partition, next_offset FROM consumer_offsets WHERE NOT ended").await?;
     let next: HashMap<(String, i32), i64> =
         positions.iter().map(|row| position(row)).collect::<Result<_>>()?;
     for of in viewer.offsets().await? {

@@ -193,7 +193,8 @@ async fn adds_up(store: &Store, steps: Vec<Step>) {
                 assert!(!store.settle(due, outcome).await.unwrap(), "settled twice");
             }
             Step::LoseEnd(lost) => {
-                let begun = store.begin_epoch(Position { of, next }, (next - lost).max(0)).await.unwrap();
+                let end = (next - lost).max(0);
+                let begun = store.begin_epoch(Position { of, next }, end, end).await.unwrap();
                 (of, next) = (begun.of, begun.next);
             }
         }
