@@ -65,10 +65,12 @@ impl Parts {
         let broker_proxies = broker_proxies(&kafka).await?;
         let url = hack("postgres.sh", &["up"]).await?;
         let database_port = url.trim().rsplit_once(':').and_then(|(_, rest)| rest.split('/').next());
-        let database_port = database_port.context("the URL of the database has a port")?.parse()?;
+        let database_port: u16 = database_port.context("the URL of the database has a port")?.parse()?;
         let name = format!("faults_{}", uuid::Uuid::now_v7().simple());
         let database = SocketAddr::from(([127, 0, 0, 1], database_port));
-        let database_proxy = Proxy::start("127.0.0.1:0".parse()?, database)?;
+        // A port that no outgoing connection gets: it is given up for a moment whenever the network is cut.
+        let proxied = SocketAddr::from(([127, 0, 0, 1], database_port + 1_000));
+        let database_proxy = Proxy::start(proxied, database)?;
         let directory = tempfile::tempdir()?;
         let parts = Parts {
             name,
