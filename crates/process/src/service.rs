@@ -79,8 +79,8 @@ where
     let mut settings = Settings::from_environment();
     let common = Common::read(&mut settings);
     let config = read(&mut settings);
-    // Asked for here so that help lists it; read again, with its own errors, by the telemetry.
-    let _: Option<String> = settings.optional(LOG, LOG_HELP);
+    // Asked for here so that help lists it and mistakes are told with the others; read again by the telemetry.
+    settings.optional_parsed(LOG, LOG_HELP, telemetry::check_filter);
     if let Err(mistakes) = settings.finish() {
         eprintln!("{}: the settings cannot be used:\n{mistakes}", service.name);
         return ExitCode::from(UNUSABLE);
@@ -136,7 +136,7 @@ fn help<C>(service: Service, read: &impl Fn(&mut Settings) -> C) -> String {
     let mut settings = Settings::new([]);
     read(&mut settings);
     Common::read(&mut settings);
-    let _: Option<String> = settings.optional(LOG, LOG_HELP);
+    settings.optional_parsed(LOG, LOG_HELP, telemetry::check_filter);
     let Service { name, about, version } = service;
     format!("{name} {version}\n{about}\n\nIt is configured by environment variables:\n\n{}", settings.help())
 }

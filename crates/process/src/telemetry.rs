@@ -69,6 +69,15 @@ pub fn init(filter_env: &str, format: Format) -> Result<(), TelemetryError> {
     Ok(())
 }
 
+/// Whether a filter of the logs can be used; why not, for people.
+///
+/// # Errors
+/// The reason.
+pub fn check_filter(text: &str) -> Result<(), String> {
+    let parsed = text.parse::<Targets>().map(drop);
+    parsed.map_err(|error| format!("{error}; write it like info or warn,store=debug"))
+}
+
 /// Levels by target. What `EnvFilter` knows beyond that, fields of spans, costs a regular-expression engine.
 fn filter(variable: &str, value: Result<String, VarError>) -> Result<Targets, TelemetryError> {
     let all_info = Targets::new().with_default(LevelFilter::INFO);

@@ -34,6 +34,8 @@ use std::{
     collections::BTreeMap,
     fmt::{self, Display, Write as _},
     fs,
+    ops::RangeInclusive,
+    path::PathBuf,
     str::FromStr,
     time::Duration,
 };
@@ -93,8 +95,34 @@ impl Settings {
 
     /// A length of time with a unit, such as `50ms`, `10s` or `1h 30m`.
     pub fn duration(&mut self, name: &str, help: &'static str, default: &str) -> Duration {
+        self.parsed(name, help, default, duration)
+    }
+
+    /// A number within a range, both ends included.
+    pub fn within<T>(&mut self, name: &str, help: &'static str, default: &str, range: RangeInclusive<T>) -> T
+    where
+        T: FromStr + PartialOrd + Display,
+    {
         self.parsed(name, help, default, |text| {
-            humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 50ms, 10s or 5m"))
+            let number = text.parse().ok().filter(|number| range.contains(number));
+            number.ok_or_else(|| format!("it has to be a number from {} to {}", range.start(), range.end()))
+        })
+    }
+
+    /// A length of time within a range, both ends included.
+    pub fn duration_within(
+        &mut self,
+        name: &str,
+        help: &'static str,
+        default: &str,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
+        self.parsed(name, help, default, |text| {
+            let duration = duration(text)?;
+            let (from, to) = (*range.start(), *range.end());
+            let (shortest, longest) = (humantime::format_duration(from), humantime::format_duration(to));
+            let possible = range.contains(&duration);
+            possible.then_some(duration).ok_or_else(|| format!("it has to be from {shortest} to {longest}"))
         })
     }
 
@@ -146,6 +174,29 @@ impl Settings {
     {
         self.note(name, help, "optional".into());
         self.read(name, &|text| text.parse().map_err(|error: T::Err| error.to_string()))
+    }
+
+    /// A variable that may be left out, read by a function.
+    pub fn optional_parsed<T>(
+        &mut self,
+        name: &str,
+        help: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.note(name, help, "optional".into());
+        self.read(name, &parse)
+    }
+
+    /// A file that may be left out, and can be opened when it is named.
+    pub fn file(&mut self, name: &str, help: &'static str) -> Option<PathBuf> {
+        self.optional_parsed(name, help, |path| {
+            let opened = fs::File::open(path).and_then(|file| file.metadata());
+            match opened {
+                Ok(metadata) if metadata.is_file() => Ok(PathBuf::from(path)),
+                Ok(_) => Err("it is no file".to_owned()),
+                Err(error) => Err(format!("the file cannot be read: {error}")),
+            }
+        })
     }
 
     /// A secret: the variable itself, or the file that `NAME_FILE` names, without the line break at its end. No mistake
@@ -219,6 +270,10 @@ impl Settings {
     fn note(&mut self, name: &str, help: &'static str, note: String) {
         self.asked.push(Asked { name: name.to_owned(), help, note });
     }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 50ms, 10s or 5m"))
 }
 
 fn read_secret(path: &str) -> Result<String, String> {
@@ -300,5 +355,35 @@ mod tests {
         let help = settings.help();
         assert!(help.contains("RECORDS\n      Records in a batch [default 500]"), "{help}");
         assert!(help.contains("KEY_FILE names its file"), "{help}");
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_told_with_the_range() {
+        let settings = [("COUNT", "0"), ("WAIT", "2d"), ("LETTERS", "many")];
+        let mut settings = Settings::new(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let day = Duration::from_secs(24 * 60 * 60);
+        settings.within("COUNT", "", "5", 1..=9);
+        settings.within("LETTERS", "", "5", 1..=9);
+        settings.duration_within("WAIT", "", "5s", Duration::from_millis(1)..=day);
+        assert_eq!(settings.within("ELSE", "", "9", 1..=9), 9);
+        let mistakes = settings.finish().unwrap_err().to_string();
+        for mistake in [
+            "COUNT=0: it has to be a number from 1 to 9",
+            "LETTERS=many: it has to be a number from 1 to 9",
+            "WAIT=2d: it has to be from 1ms to 1day",
+        ] {
+            assert!(mistakes.contains(mistake), "{mistakes}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_a_mistake() {
+        let settings = [("GONE", "/nowhere/ca.pem"), ("FOLDER", "/")];
+        let mut settings = Settings::new(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!((settings.file("GONE", ""), settings.file("FOLDER", "")), (None, None));
+        assert_eq!(settings.file("UNSET", ""), None);
+        let mistakes = settings.finish().unwrap_err().to_string();
+        assert!(mistakes.contains("GONE=/nowhere/ca.pem: the file cannot be read"), "{mistakes}");
+        assert!(mistakes.contains("FOLDER=/: it is no file") && !mistakes.contains("UNSET"), "{mistakes}");
     }
 }

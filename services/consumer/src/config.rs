@@ -44,11 +44,11 @@ impl Config {
 fn consume_config(settings: &mut Settings) -> consume::Config {
     consume::Config {
         batch: Limits {
-            records: settings.parsed(
+            records: settings.within(
                 "LOGPIPELINE_BATCH_RECORDS",
                 "Records that a transaction stores at most",
                 "5000",
-                records,
+                1..=100_000,
             ),
             bytes: size(
                 settings,
@@ -74,11 +74,11 @@ fn consume_config(settings: &mut Settings) -> consume::Config {
             "1s,2s,4s",
             delays,
         ),
-        outage_cap: settings.parsed(
+        outage_cap: settings.duration_within(
             "LOGPIPELINE_OUTAGE_RETRY",
             "Longest wait between two tries while the database is out",
             "5s",
-            wait,
+            Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60),
         ),
         let_go: settings.duration(
             "LOGPIPELINE_LET_GO",
@@ -86,17 +86,6 @@ fn consume_config(settings: &mut Settings) -> consume::Config {
             "10s",
         ),
     }
-}
-
-fn records(text: &str) -> Result<usize, String> {
-    let within = text.parse().ok().filter(|records| (1..=100_000).contains(records));
-    within.ok_or_else(|| "it has to be a number from 1 to 100000".to_owned())
-}
-
-fn wait(text: &str) -> Result<Duration, String> {
-    let wait = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    let possible = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
-    if possible.contains(&wait) { Ok(wait) } else { Err("it has to be from 1ms to 24h".to_owned()) }
 }
 
 fn delays(text: &str) -> Result<Vec<Duration>, String> {

@@ -45,12 +45,12 @@ fn all_that_is_wrong_is_told_at_once_and_no_secret() {
         ("LOGPIPELINE_KAFKA_SECURITY_PROTOCOL=TLS:", "use PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
         ("LOGPIPELINE_DATABASE_URL and LOGPIPELINE_DATABASE_URL_FILE", "set one of them"),
         ("LOGPIPELINE_DATABASE_TLS=on:", "use off, encrypt, verify-ca or verify-full"),
-        ("LOGPIPELINE_DATABASE_CONNECTIONS=a few:", "digit"),
+        ("LOGPIPELINE_DATABASE_CONNECTIONS=a few:", "it has to be a number from"),
         ("LOGPIPELINE_DATABASE_STATEMENT_TIMEOUT=10:", "write it like"),
         ("LOGPIPELINE_DATABASE_LOCK_TIMEOUT=5 parsecs:", "write it like"),
         ("LOGPIPELINE_DATABASE_ANSWER_TIMEOUT=never:", "write it like"),
-        ("LOGPIPELINE_RETENTION_DAYS=-1:", "digit"),
-        ("LOGPIPELINE_BATCH_RECORDS=1e3:", "digit"),
+        ("LOGPIPELINE_RETENTION_DAYS=-1:", "it has to be a number from"),
+        ("LOGPIPELINE_BATCH_RECORDS=1e3:", "it has to be a number from"),
         ("LOGPIPELINE_BATCH_BYTES=4MB:", "write it like"),
         ("LOGPIPELINE_BATCH_LINGER=50:", "write it like"),
         ("LOGPIPELINE_PARTITION_MEMORY=1.5Gi:", "write it like"),
@@ -83,11 +83,33 @@ fn nothing_is_bound_before_the_settings_are_good() {
 }
 
 #[test]
-fn a_database_that_is_no_url_ends_the_program_and_is_not_shown() {
-    let database = ("LOGPIPELINE_DATABASE_URL", "postgres://me:hunter-one@127.0.0.1:port/logs");
-    let ended = run(CONSUMER, &[], &[KAFKA, database, ("LOGPIPELINE_ADMIN_LISTEN", "127.0.0.1:0")]);
-    assert!(ended.code.is_some_and(|code| code != 0), "{ended:?}");
-    assert!(ended.errors.contains("the database's URL cannot be read"), "{ended:?}");
+fn what_can_only_be_read_wrong_is_told_with_the_rest() {
+    let ended = run(
+        CONSUMER,
+        &[],
+        &[
+            ("LOGPIPELINE_DATABASE_URL", "postgres://me:hunter-one@127.0.0.1:port/logs"),
+            ("LOGPIPELINE_DATABASE_CA", "/nowhere/database.pem"),
+            ("LOGPIPELINE_DATABASE_CONNECTIONS", "0"),
+            ("LOGPIPELINE_RETENTION_DAYS", "0"),
+            ("LOGPIPELINE_KAFKA_SECURITY_PROTOCOL", "SSL"),
+            ("LOGPIPELINE_KAFKA_SSL_CA", "/nowhere/kafka.pem"),
+            ("LOGPIPELINE_BATCH_RECORDS", "0"),
+            ("LOGPIPELINE_OUTAGE_RETRY", "0s"),
+            ("LOGPIPELINE_LOG", "store=loud"),
+        ],
+    );
+    ended.assert_refused(&[
+        ("LOGPIPELINE_DATABASE_URL cannot be read", "write it like postgres://"),
+        ("LOGPIPELINE_DATABASE_CA=/nowhere/database.pem:", "the file cannot be read"),
+        ("LOGPIPELINE_DATABASE_CONNECTIONS=0:", "from 1 to"),
+        ("LOGPIPELINE_RETENTION_DAYS=0:", "from 1 to"),
+        ("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS is not set:", ""),
+        ("LOGPIPELINE_KAFKA_SSL_CA=/nowhere/kafka.pem:", "the file cannot be read"),
+        ("LOGPIPELINE_BATCH_RECORDS=0:", "from 1 to"),
+        ("LOGPIPELINE_OUTAGE_RETRY=0s:", "from 1ms to 1day"),
+        ("LOGPIPELINE_LOG=store=loud:", "write it like"),
+    ]);
     ended.assert_hides(&["hunter-one"]);
 }
 

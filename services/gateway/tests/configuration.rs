@@ -42,7 +42,7 @@ fn all_that_is_wrong_is_told_at_once_and_no_secret() {
         ("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS is not set:", "such as kafka:9092"),
         ("LOGPIPELINE_KAFKA_SASL_MECHANISM=GSSAPI:", "use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
         ("LOGPIPELINE_DATABASE_URL_FILE=/nowhere/at/all:", "No such file"),
-        ("LOGPIPELINE_DATABASE_CONNECTIONS=-1:", "digit"),
+        ("LOGPIPELINE_DATABASE_CONNECTIONS=-1:", "it has to be a number from"),
         ("LOGPIPELINE_DATABASE_TLS=yes:", "use off, encrypt, verify-ca or verify-full"),
         ("LOGPIPELINE_LOG_FORMAT=xml:", "use text or json"),
     ]);

@@ -45,7 +45,12 @@ impl Config {
                     "Bytes of bodies held at one time, over all requests; beyond it requests are answered 503",
                     "64Mi",
                 ),
-                events: settings.value("LOGPIPELINE_REQUEST_EVENTS", "Events a request may have", "10000"),
+                events: settings.within(
+                    "LOGPIPELINE_REQUEST_EVENTS",
+                    "Events a request may have",
+                    "10000",
+                    1..=1_000_000,
+                ),
                 ack_timeout: settings.duration(
                     "LOGPIPELINE_ACK_TIMEOUT",
                     "How long Kafka may take to acknowledge a request's events",

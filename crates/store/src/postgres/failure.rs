@@ -2,7 +2,7 @@
 
 use crate::{FlushError, PartitionKey, QueryError, Refusal, SinkError};
 use sqlx::{Error, error::DatabaseError, postgres::PgDatabaseError};
-use std::{fmt, time::Duration};
+use std::{fmt, io::ErrorKind, time::Duration};
 
 /// Why a piece of work was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,20 @@ impl From<Error> for Failure {
             // The text may hold the URL, and with it the password.
             Error::Configuration(_) => Failure::Misconfigured("it is no postgres:// URL".into()),
             Error::PoolClosed => Failure::Outage("the store is closed".into()),
+            // What the TLS library refuses, such as a certificate, comes as an error of reading.
+            Error::Io(refused) if refused.kind() == ErrorKind::InvalidData => {
+                Failure::Misconfigured(format!(
+                    "no TLS connection can be made: look at the TLS mode, the authority's file and the server's certificate ({refused})"
+                ))
+            }
+            // The authority's file, or the directory of a socket.
+            Error::Io(unread)
+                if matches!(unread.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
+            {
+                Failure::Misconfigured(format!(
+                    "a file that the settings name cannot be read: look at the authority's file and the database's URL ({unread})"
+                ))
+            }
             Error::Io(_) => Failure::Broken(format!(
                 "the connection broke: look whether the server runs and can be reached ({error})"
             )),

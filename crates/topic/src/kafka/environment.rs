@@ -30,10 +30,9 @@ fn security(settings: &mut Settings) -> Security {
         protocol,
     );
     let tls = Tls {
-        ca: settings
-            .optional("LOGPIPELINE_KAFKA_SSL_CA", "File of authorities to trust, PEM; else the system's"),
-        certificate: settings.optional("LOGPIPELINE_KAFKA_SSL_CERTIFICATE", "File of our certificate, PEM"),
-        key: settings.optional("LOGPIPELINE_KAFKA_SSL_KEY", "File of the certificate's key, PEM"),
+        ca: settings.file("LOGPIPELINE_KAFKA_SSL_CA", "File of authorities to trust, PEM; else the system's"),
+        certificate: settings.file("LOGPIPELINE_KAFKA_SSL_CERTIFICATE", "File of our certificate, PEM"),
+        key: settings.file("LOGPIPELINE_KAFKA_SSL_KEY", "File of the certificate's key, PEM"),
         key_password: settings
             .secret("LOGPIPELINE_KAFKA_SSL_KEY_PASSWORD", "Password of the key file")
             .map(Secret::new),
