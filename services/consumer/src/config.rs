@@ -66,7 +66,7 @@ fn consume_config(settings: &mut Settings) -> consume::Config {
             settings,
             "LOGPIPELINE_PARTITION_MEMORY",
             "Bytes of a partition's records in memory; beyond them it is not read on",
-            "8Mi",
+            "4Mi",
         ),
         retry_delays: settings.parsed(
             "LOGPIPELINE_RETRY_DELAYS",

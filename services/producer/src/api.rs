@@ -18,10 +18,13 @@ use process::{
     problem::{self, Problem},
 };
 use prometheus_client::registry::Registry;
-use record::{LogRecord, Timestamp};
+use record::{
+    LogRecord, Timestamp,
+    headers::{TRACEPARENT, is_traceparent},
+};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
-use topic::Writer;
+use topic::{Header, Writer};
 
 /// Header in which the gateway tells whose token a request has: an organisation, or `*` for any. The gateway sets it
 /// after checking the token and never passes on a client's own.
@@ -88,6 +91,7 @@ async fn receive(
 ) -> Result<Verdict, Refused> {
     let writes = writes(&headers)?;
     let form = form(&headers)?;
+    let trace = trace(&headers);
     let encoding = headers.get(header::CONTENT_ENCODING);
     let body = producer.budget.read(body, encoding, producer.config.body).await?;
     let limit = producer.config.events;
@@ -98,7 +102,7 @@ async fn receive(
         let judging = tokio::task::spawn_blocking(move || judge_all(&body, form, limit, &writes));
         judging.await.expect("judging does not panic")
     }?;
-    Ok(publish(&*producer.writer, judged, producer.config.ack_timeout, &producer.metrics).await)
+    Ok(publish(&*producer.writer, judged, &trace, producer.config.ack_timeout, &producer.metrics).await)
 }
 
 fn judge_all(
@@ -127,6 +131,13 @@ fn writes(headers: &HeaderMap) -> Result<Writes, Refused> {
         Some(name) => name.parse().map(Writes::Only).map_err(|_| Refused::Unidentified),
         None => Err(Refused::Unidentified),
     }
+}
+
+/// The trace that the request is a part of goes on with its events. One that is wrong is as none, as the standard says.
+fn trace(headers: &HeaderMap) -> Vec<Header> {
+    let traceparent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    let traceparent = traceparent.filter(|text| is_traceparent(text)).map(str::to_owned);
+    traceparent.map(|text| (TRACEPARENT.to_owned(), text.into())).into_iter().collect()
 }
 
 fn form(headers: &HeaderMap) -> Result<Form, Refused> {

@@ -10,7 +10,7 @@ use process::problem::Problem;
 use record::LogRecord;
 use serde::Serialize;
 use std::time::{Duration, Instant};
-use topic::{AppendError, NewRecord, Writer};
+use topic::{AppendError, Header, NewRecord, Writer};
 
 /// The verdict on one event that was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,10 +37,11 @@ pub struct Verdict {
     append_error: Option<AppendError>,
 }
 
-/// Appends the good events and answers when they are durable, at the latest after `deadline`.
+/// Appends the good events, each with these headers, and answers when they are durable, at the latest after `deadline`.
 pub(crate) async fn publish(
     writer: &dyn Writer,
     judged: Vec<Result<LogRecord, Refusal>>,
+    headers: &[Header],
     deadline: Duration,
     metrics: &Metrics,
 ) -> Verdict {
@@ -51,7 +52,7 @@ pub(crate) async fn publish(
         match event {
             Ok(record) => {
                 places.push(index);
-                records.push(new_record(&record));
+                records.push(new_record(&record, headers));
             }
             Err(refusal) => {
                 verdict.all_foreign &= matches!(refusal, Refusal::Foreign { .. });
@@ -68,11 +69,11 @@ pub(crate) async fn publish(
     verdict
 }
 
-fn new_record(record: &LogRecord) -> NewRecord {
+fn new_record(record: &LogRecord, headers: &[Header]) -> NewRecord {
     NewRecord {
         key: record.organization_id.as_str().to_owned().into(),
         payload: record.to_json().into(),
-        headers: Vec::new(),
+        headers: headers.to_vec(),
     }
 }
 

@@ -88,7 +88,8 @@ impl Parts {
 
     async fn make_topics(&self) -> Result<()> {
         let replication = i32::from(self.shape.copies);
-        let in_sync = if replication > 1 { "2" } else { "1" };
+        // One copy may be away.
+        let in_sync = if replication > 2 { "2" } else { "1" };
         let settings = |more: &[(&str, &str)]| {
             let all = [("min.insync.replicas", in_sync)].into_iter().chain(more.iter().copied());
             all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()

@@ -4,6 +4,7 @@
 //! appended to one buffer that is sent and used again, so that a row costs no allocation.
 
 use super::failure::Failure;
+use crate::PartitionKey;
 use record::LogRecord;
 use serde_json::value::RawValue;
 
@@ -21,10 +22,11 @@ const NANOS_A_DAY: i64 = 86_400_000_000_000;
 const EPOCH_DAYS: i64 = 10_957;
 
 /// Where a row came from, as the column `place` keeps it. Among rows of one organisation and time, those of a later
-/// offset come later. A letter's row has its own bit: its offset may be the number of another row. Two epochs may give one
-/// place to two rows; that they also have one organisation and one nanosecond is not to be expected.
-pub(super) fn place(partition: i32, offset: i64, of_letter: bool) -> i64 {
-    (offset << 17) | (i64::from(of_letter) << 16) | i64::from(partition & 0xffff)
+/// offset come later, and those of a later epoch after all of the one before; epochs beyond the 15th count as it, and
+/// offsets have 42 bits. A letter's row has its own bit: its offset may be the number of another row.
+pub(super) fn place(of: PartitionKey, offset: i64, of_letter: bool) -> i64 {
+    let epoch = i64::from(of.epoch.clamp(0, 15));
+    (((epoch << 42) + offset) << 17) | (i64::from(of_letter) << 16) | i64::from(of.partition & 0xffff)
 }
 
 /// Rows in the buffer.
@@ -130,9 +132,11 @@ mod tests {
 
     #[test]
     fn places_follow_offsets_and_tell_letters_and_partitions_apart() {
-        assert!(place(9, 1, false) < place(0, 2, false));
-        assert_ne!(place(0, 1, false), place(0, 1, true));
-        assert_ne!(place(0, 1, false), place(1, 1, false));
-        assert!(place(65_535, 1 << 45, true) > 0);
+        let of = |partition, epoch| PartitionKey { topic: Uuid::nil(), partition, epoch };
+        assert!(place(of(9, 0), 1, false) < place(of(0, 0), 2, false));
+        assert!(place(of(0, 0), 1 << 40, false) < place(of(0, 1), 2, false));
+        assert_ne!(place(of(0, 0), 1, false), place(of(0, 0), 1, true));
+        assert_ne!(place(of(0, 0), 1, false), place(of(1, 0), 1, false));
+        assert!(place(of(65_535, 99), 1 << 42, true) > 0);
     }
 }

@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn errors_without_sqlstate_have_their_kind_and_no_secret() {
         let table = [
-            (Kind::Broken, Error::Io(std::io::ErrorKind::ConnectionReset.into())),
+            (Kind::Broken, Error::Io(ErrorKind::ConnectionReset.into())),
             (Kind::Outage, Error::PoolTimedOut),
             (Kind::Outage, Error::PoolClosed),
             (Kind::Broken, Error::Protocol("x".into())),

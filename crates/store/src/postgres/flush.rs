@@ -48,7 +48,7 @@ fn placed<'a>(flush: &'a Flush, repeated: &[bool]) -> Vec<(i64, &'a LogRecord)> 
         .zip(&flush.rows)
         .zip(repeated)
         .filter(|(_, repeated)| !**repeated)
-        .map(|((number, row), _)| (place(flush.of.partition, number, false), row))
+        .map(|((number, row), _)| (place(flush.of, number, false), row))
         .collect()
 }
 

@@ -150,7 +150,7 @@ async fn store(
     let ended = if recent.meet(connection, letter.of, record).await? {
         Ended::Repetition
     } else {
-        let place = place(letter.of.partition, letter.offset, true);
+        let place = place(letter.of, letter.offset, true);
         copy(connection, &[(place, record)]).await?;
         Ended::Row
     };

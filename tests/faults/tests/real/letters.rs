@@ -48,7 +48,7 @@ async fn a_dead_letter_says_where_it_came_from_and_why_it_was_given_up() {
     }
     assert!(left.is_empty(), "not published: {left:?}");
     let traced = letters.iter().filter(|letter| letter.header("traceparent").is_some()).count();
-    assert!(traced >= 3, "one of each kind had a trace, but {traced} letters have one");
+    assert_eq!(traced, 5, "one of each kind had a trace, and those that came by way of a producer");
     let services = system.parts.sql("SELECT DISTINCT service FROM logs").await.unwrap();
     assert_eq!(services, ["good"], "the good one between them is stored, and nothing else");
     end(system).await;
@@ -61,6 +61,13 @@ fn assert_headers(system: &System, letter: &OnTopic, origin: &OnTopic, why: &str
     assert_eq!(header("partition"), Some(origin.partition.to_string()));
     assert_eq!(header("offset"), Some(origin.record.offset.to_string()));
     assert_eq!(header("attempts").as_deref(), Some(ATTEMPTS));
+    assert_eq!(header("timestamp"), Some(origin.record.timestamp_ms.to_string()));
+    let sqlstate = match why {
+        "the_rule" => Some("23514"),
+        "division by zero" => Some("22012"),
+        _ => None,
+    };
+    assert_eq!(header("sqlstate").as_deref(), sqlstate);
     let reason = header("reason").unwrap_or_default();
     assert!(reason.contains(why) && !reason.contains('\n'), "{reason:?} does not say {why:?}");
     assert_eq!(letter.header("traceparent"), origin.header("traceparent"));

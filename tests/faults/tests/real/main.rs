@@ -10,3 +10,4 @@ mod retention;
 mod scenario;
 mod support;
 mod transactions;
+mod truncation;
