@@ -198,12 +198,20 @@ impl Asked {
             let offsets = elements(infos, count).iter().map(|info| {
                 let of = &*rd::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
                 match of.err {
-                    rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok((of.partition, of.offset)),
+                    rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => answered(of.partition, of.offset),
                     error => Err(LookupError::Partition { partition: of.partition, error: error.into() }),
                 }
             });
             offsets.collect()
         }
+    }
+}
+
+/// A partition whose broker was not reached has no error of its own, and an offset that is none (-1001).
+fn answered(partition: i32, offset: i64) -> Result<(i32, i64), LookupError> {
+    match offset {
+        0.. => Ok((partition, offset)),
+        _ => Err(LookupError::Kafka(format!("partition {partition} did not answer"))),
     }
 }
 
@@ -276,4 +284,18 @@ pub(super) fn fail<C: ClientContext>(client: &Client<C>) {
     let error = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
     // SAFETY: the client is alive and the text is a C string.
     unsafe { rd::rd_kafka_test_fatal_error(client.native_ptr(), error, c"for a test".as_ptr()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Taken for the start of the log, it once made a ledger that began 1001 records too early.
+    #[test]
+    fn an_offset_that_is_none_is_no_answer() {
+        assert_eq!(answered(3, 0), Ok((3, 0)));
+        for none in [-1, -1001] {
+            assert!(matches!(answered(3, none), Err(LookupError::Kafka(why)) if why.contains("partition 3")));
+        }
+    }
 }

@@ -12,12 +12,22 @@ use std::{sync::Arc, time::Duration};
 /// Kills, rebalances, outages of brokers, database and network, as the seed says.
 #[tokio::test(flavor = "multi_thread")]
 async fn random_faults_lose_nothing_and_double_nothing() {
+    assert_good_with(20, Duration::from_secs(45)).await;
+}
+
+/// A broker that cannot be reached when the partitions are assigned for the first time: the ledger began 1001 offsets before
+/// the topic once, because librdkafka's sign of an offset that is none was taken for one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seed_that_cuts_the_network_at_the_start_is_good() {
+    assert_good_with(13, Duration::from_secs(30)).await;
+}
+
+async fn assert_good_with(seed: u64, run_for: Duration) {
     let _turn = TURN.lock().await;
     let system = Arc::new(System::start(Shape::of(3)).await.unwrap());
     let _logs = KeepLogs::of(&system);
-    let run_for = Duration::from_secs(45);
     let say = |line: String| println!("{line}");
-    let verdict = chaos(Arc::clone(&system), 20, run_for, &load(100, None), say).await.unwrap();
+    let verdict = chaos(Arc::clone(&system), seed, run_for, &load(100, None), say).await.unwrap();
     assert!(verdict.acknowledged > 1_000, "the faults left no time for anything: {verdict}");
     assert_good(&verdict);
     end(Arc::into_inner(system).unwrap()).await;
