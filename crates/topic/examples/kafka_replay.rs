@@ -62,7 +62,7 @@ async fn read(brokers: &str, topic: &str, events: usize) -> Vec<Record> {
                 assignments.iter().for_each(|assignment| reader.start(assignment.partition, 0));
             }
             Event::Records(batch) => records.extend(batch.records),
-            Event::Revoked(_) => unreachable!("nobody else reads"),
+            Event::Revoked(_) | Event::Truncated(_) => unreachable!("nobody else reads"),
         }
     }
     records.truncate(events);

@@ -167,10 +167,8 @@ impl Reader for GroupReader {
         let offsets = self.shared.offsets().into_iter().find(|offsets| offsets.partition == partition);
         self.truncations.retain(|one| one.partition != partition);
         match offsets {
-            Some(PartitionOffsets { log_start, end, .. }) if offset > end => {
-                if self.cursors.stop(partition) {
-                    self.truncations.push_back(Truncation { partition, offset, log_start, end });
-                }
+            Some(PartitionOffsets { log_start, end, .. }) if offset > end && self.cursors.stop(partition) => {
+                self.truncations.push_back(Truncation { partition, offset, log_start, end });
             }
             _ if !self.cursors.start(partition, offset) => {
                 tracing::warn!(partition, "start of a partition that this reader does not own");

@@ -1,12 +1,10 @@
-//! What librdkafka can tell and its Rust crate does not bind: a topic's id, and all offsets of a topic at once. The
-//! only unsafe code of the workspace.
+//! What librdkafka can tell and its Rust crate does not bind: a topic's id. The only unsafe code of the workspace.
 #![allow(unsafe_code, reason = "there is no safe way to these calls; each states why it is sound")]
 
 use crate::TopicId;
 use rdkafka::bindings::{self as rd, rd_kafka_admin_op_t as Operation};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr::NonNull;
 use std::time::Duration;
@@ -40,15 +38,6 @@ impl Description {
     pub(super) fn leaderless(&self) -> Option<i32> {
         self.partitions.iter().find(|(_, led)| !led).map(|(partition, _)| *partition)
     }
-}
-
-/// Which offset of a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// The first that the partition holds.
-    First,
-    /// The one that the next record will get.
-    Next,
 }
 
 /// Asks for the id and the partitions of a topic. Blocks.
@@ -95,45 +84,6 @@ pub(super) fn describe<C: ClientContext>(
         let topic = TopicId(Uuid::from_u64_pair(halves.0, halves.1));
         Ok(Description { topic, partitions: partitions.collect() })
     }
-}
-
-/// Partitions and an offset of each, in no order.
-pub(super) type Offsets = Vec<(i32, i64)>;
-
-/// Both ends of each of the partitions, asked for at the same time. Blocks.
-pub(super) fn both_ends<C: ClientContext>(
-    client: &Client<C>,
-    topic: &str,
-    partitions: &[i32],
-    within: Duration,
-) -> Result<[Offsets; 2], LookupError> {
-    let first = ask_offsets(client, topic, partitions, End::First, within)?;
-    let next = ask_offsets(client, topic, partitions, End::Next, within)?;
-    Ok([first.offsets()?, next.offsets()?])
-}
-
-fn ask_offsets<C: ClientContext>(
-    client: &Client<C>,
-    topic: &str,
-    partitions: &[i32],
-    end: End,
-    within: Duration,
-) -> Result<Asked, LookupError> {
-    let offset = match end {
-        End::First => Offset::Beginning,
-        End::Next => Offset::End,
-    };
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for partition in partitions {
-        let added = list.add_partition_offset(topic, *partition, offset);
-        added.map_err(|error| LookupError::Kafka(error.to_string()))?;
-    }
-    let asked = Asked::new(client, Operation::RD_KAFKA_ADMIN_OP_LISTOFFSETS, within)?;
-    // SAFETY: all four are alive; librdkafka copies the list and the options and counts its references to the queue.
-    unsafe {
-        rd::rd_kafka_ListOffsets(asked.client, list.ptr(), asked.options.ptr(), asked.queue.ptr());
-    }
-    Ok(asked)
 }
 
 /// A question that was or will be put to the brokers; its answer comes to a queue of its own.
@@ -185,33 +135,6 @@ impl Asked {
             // SAFETY: the text belongs to the event, which is alive.
             _ => Err(LookupError::Kafka(unsafe { text(rd::rd_kafka_event_error_string(event.ptr())) })),
         }
-    }
-
-    fn offsets(&self) -> Result<Offsets, LookupError> {
-        let event = self.answer()?;
-        // SAFETY: the event answers ListOffsets without an error, so that there is a result; its infos and their
-        // partitions belong to the event, which lives to the end of the function.
-        unsafe {
-            let result = rd::rd_kafka_event_ListOffsets_result(event.ptr());
-            let mut count = 0;
-            let infos = rd::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
-            let offsets = elements(infos, count).iter().map(|info| {
-                let of = &*rd::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
-                match of.err {
-                    rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => answered(of.partition, of.offset),
-                    error => Err(LookupError::Partition { partition: of.partition, error: error.into() }),
-                }
-            });
-            offsets.collect()
-        }
-    }
-}
-
-/// A partition whose broker was not reached has no error of its own, and an offset that is none (-1001).
-fn answered(partition: i32, offset: i64) -> Result<(i32, i64), LookupError> {
-    match offset {
-        0.. => Ok((partition, offset)),
-        _ => Err(LookupError::Kafka(format!("partition {partition} did not answer"))),
     }
 }
 
@@ -284,18 +207,4 @@ pub(super) fn fail<C: ClientContext>(client: &Client<C>) {
     let error = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
     // SAFETY: the client is alive and the text is a C string.
     unsafe { rd::rd_kafka_test_fatal_error(client.native_ptr(), error, c"for a test".as_ptr()) };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Taken for the start of the log, it once made a ledger that began 1001 records too early.
-    #[test]
-    fn an_offset_that_is_none_is_no_answer() {
-        assert_eq!(answered(3, 0), Ok((3, 0)));
-        for none in [-1, -1001] {
-            assert!(matches!(answered(3, none), Err(LookupError::Kafka(why)) if why.contains("partition 3")));
-        }
-    }
 }
