@@ -105,6 +105,16 @@ impl<'a> Hold<'a> {
     /// The try has failed: waits before the next one.
     pub(crate) async fn failed(&mut self, permit: PermitGuard, reason: &str) -> Result<(), Closed> {
         permit.failed(reason);
+        self.wait(reason).await
+    }
+
+    /// The try has failed for a cause that may lie in this partition, and is no reason for the others to hold.
+    pub(crate) async fn failed_alone(&mut self, permit: PermitGuard, reason: &str) -> Result<(), Closed> {
+        permit.ignored();
+        self.wait(reason).await
+    }
+
+    async fn wait(&mut self, reason: &str) -> Result<(), Closed> {
         if !self.holding {
             self.holding = true;
             self.metrics.holding.inc();

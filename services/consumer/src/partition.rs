@@ -206,7 +206,11 @@ impl Worker {
                 }
                 Decision::Hold(reason) => {
                     todo.push(segment);
-                    hold.failed(permit, &reason).await?;
+                    // There may be no room for letters, while there is for rows.
+                    match letters {
+                        0 => hold.failed(permit, &reason).await?,
+                        _ => hold.failed_alone(permit, &reason).await?,
+                    }
                 }
                 Decision::LetGo => {
                     hold.answered(permit);

@@ -1,6 +1,6 @@
 //! Faults as a seed says, consumers that stand still, and records that are no events.
 
-use crate::support::{KeepLogs, TURN, assert_good, end, load};
+use crate::support::{KeepLogs, TURN, assert_good, end, load, said};
 use fault_tests::{
     fault::Fault,
     load::Clients,
@@ -62,6 +62,8 @@ async fn broken_records_are_dead_lettered_once_each_and_hold_up_nobody() {
     let acknowledged = clients.finish().await;
     let verdict = system.verdict(&acknowledged).await.unwrap();
     assert_eq!((verdict.stored, verdict.dead_lettered), (10_000, 1_000));
+    let opened = said(&system.consumers, "the breaker of the store is open");
+    assert!(opened.is_empty(), "broken records are no outage: {opened:?}");
     assert_good(&verdict);
     end(system).await;
 }
