@@ -13,8 +13,8 @@ Runs the suites named, or all of them. Can be run any number of times; what is m
   fast         format, lints, layout and unit tests: the everyday loop
   unit         fast, and documentation, licences and sources of dependencies
   integration  real processes on embedded parts, real Kafka, real PostgreSQL: crashes, outages, bad input, limits
-  browser      the web page in headless Chromium
                (LOGPIPELINE_TEST_SOAK: how long one of the outages lasts, 60s unless set)
+  browser      the web page in headless Chromium
   alerts       alert rules        (nothing to run yet: there are no rules in the tree)
   operator     the control path   (nothing to run yet: there is no operator in the tree)
   e2e          a whole cluster    (nothing to run yet: there is no operator in the tree)
