@@ -212,7 +212,14 @@ impl Parts {
     /// # Errors
     /// When the server does not do it.
     pub async fn end(self) -> Result<()> {
-        self.admin_sql(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await
+        let ours = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = '{}' AND backend_type = 'client backend'",
+            self.name
+        );
+        self.admin_sql(&ours).await?;
+        // Not by force, which fails when the server itself vacuums there; that gives way when it is asked.
+        self.admin_sql(&format!("DROP DATABASE {}", self.name)).await
     }
 }
 
