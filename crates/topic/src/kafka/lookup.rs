@@ -33,6 +33,10 @@ impl Lookup {
     /// The topic's id and partitions.
     pub(super) fn describe(&self, within: Duration) -> Result<Description, LookupError> {
         self.serve();
+        // The admin API connects to a broker that is away again and again without a pause, as long as it waits for it
+        // (librdkafka 2.12). This waits for one with pauses; who has answered will answer again.
+        let found = self.client.fetch_metadata(Some(&self.topic), within);
+        found.map_err(|error| LookupError::Kafka(error.to_string()))?;
         native::describe(self.client.client(), &self.topic, within)
     }
 
@@ -51,8 +55,7 @@ impl Lookup {
         }
     }
 
-    /// Where one end of each partition is. Asked for as a time, because the admin API's ListOffsets connects to a broker that
-    /// is away again and again without a pause, as long as it waits for it (librdkafka 2.12).
+    /// Where one end of each partition is. Asked for as a time, not by the admin API: see [`Lookup::describe`].
     fn each(
         &self,
         partitions: &[i32],
