@@ -16,6 +16,14 @@ pub struct NewRecord {
     pub headers: Vec<Header>,
 }
 
+impl NewRecord {
+    /// Bytes of key, payload and headers.
+    pub fn size(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.key.len() + self.payload.len() + headers
+    }
+}
+
 /// Why a record is not in the topic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {

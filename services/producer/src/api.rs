@@ -1,7 +1,7 @@
 //! `POST /api/v1/logs`.
 
 use crate::{
-    event::{Refusal, Writes, judge},
+    event::{Event, Refusal, Writes, judge},
     events::{Form, SplitError, split},
     metrics::Metrics,
     publish::{Verdict, publish},
@@ -13,13 +13,14 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     routing::{get, post},
 };
+use bytes::Bytes;
 use process::{
     body::{BodyBudget, BodyError, BodyLimits},
     problem::{self, Problem},
 };
 use prometheus_client::registry::Registry;
 use record::{
-    LogRecord, Timestamp,
+    Timestamp,
     headers::{TRACEPARENT, is_traceparent},
 };
 use serde_json::json;
@@ -106,13 +107,14 @@ async fn receive(
 }
 
 fn judge_all(
-    body: &[u8],
+    body: &Bytes,
     form: Form,
     limit: usize,
     writes: &Writes,
-) -> Result<Vec<Result<LogRecord, Refusal>>, SplitError> {
+) -> Result<Vec<Result<Event, Refusal>>, SplitError> {
     let now = Timestamp::now();
-    Ok(split(body, form, limit)?.into_iter().map(|event| judge(event, writes, now)).collect())
+    let events = split(body, form, limit)?;
+    Ok(events.into_iter().map(|event| judge(body.slice_ref(event), writes, now)).collect())
 }
 
 async fn status(State(producer): State<Producer>) -> Json<serde_json::Value> {

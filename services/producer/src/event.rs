@@ -1,9 +1,20 @@
 //! Judges one event as a client sent it.
 
 use crate::json_text::{Flaw, flaw};
+use bytes::Bytes;
 use record::{Level, LogRecord, OrganizationId, Timestamp, Uuid, limits};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
+use std::{borrow::Cow, fmt};
+
+/// An event that is taken.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// What goes to the topic: the event as it came when it is complete, else written anew with what was left out.
+    pub payload: Bytes,
+}
 
 /// Who may write what: the organisation of the token, or any for a local administrator's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,19 +51,53 @@ struct Draft<'a> {
     organization_id: Option<OrganizationId>,
     timestamp: Option<Timestamp>,
     level: Option<Level>,
-    service: Option<String>,
-    message: String,
-    trace_id: Option<String>,
-    span_id: Option<String>,
     #[serde(borrow)]
+    service: Option<Text<'a>>,
+    message: Text<'a>,
+    trace_id: Option<Text<'a>>,
+    span_id: Option<Text<'a>>,
     attributes: Option<&'a RawValue>,
+}
+
+impl Draft<'_> {
+    /// Whether [`LogRecord`] reads it from the same bytes.
+    fn is_complete(&self) -> bool {
+        self.id.is_some()
+            && self.organization_id.is_some()
+            && self.timestamp.is_some()
+            && self.level.is_some()
+            && self.service.is_some()
+    }
+}
+
+/// A string, borrowed from the JSON unless it has escapes; serde does not borrow within an `Option` by itself.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Visitor)
+    }
 }
 
 /// Reads one event and fills in what the client left out: a new id, the token's organisation, `now`, `INFO`.
 ///
 /// # Errors
 /// [`Refusal`] when it breaks a rule; the text names the field.
-pub fn judge(json: &[u8], writes: &Writes, now: Timestamp) -> Result<LogRecord, Refusal> {
+pub fn judge(event: Bytes, writes: &Writes, now: Timestamp) -> Result<Event, Refusal> {
+    let json = &event[..];
     if json.len() > limits::EVENT_BYTES {
         return refuse(format!(
             "the event has {} bytes, at most {} are taken",
@@ -67,27 +112,36 @@ pub fn judge(json: &[u8], writes: &Writes, now: Timestamp) -> Result<LogRecord, 
         return refuse("an event is a JSON object such as {\"message\":\"…\"}".into());
     }
     let draft: Draft<'_> = serde_json::from_str(json).map_err(|error| Refusal::Malformed(explain(&error)))?;
-    let organization_id = organization(draft.organization_id, writes)?;
-    let service = draft.service.unwrap_or_else(|| "unknown".into());
     check_text("message", &draft.message, limits::MESSAGE_BYTES)?;
-    check_text("service", &service, limits::SERVICE_BYTES)?;
-    for (name, text) in [("traceId", &draft.trace_id), ("spanId", &draft.span_id)] {
-        check_text(name, text.as_deref().unwrap_or(""), limits::TRACE_BYTES)?;
+    for (name, text, limit) in [
+        ("service", &draft.service, limits::SERVICE_BYTES),
+        ("traceId", &draft.trace_id, limits::TRACE_BYTES),
+        ("spanId", &draft.span_id, limits::TRACE_BYTES),
+    ] {
+        text.iter().try_for_each(|text| check_text(name, text, limit))?;
     }
-    if let Some(attributes) = draft.attributes {
-        check_attributes(attributes)?;
-    }
-    Ok(LogRecord {
+    draft.attributes.map_or(Ok(()), check_attributes)?;
+    let organization_id = organization(draft.organization_id.as_ref(), writes)?;
+    let payload = match draft.is_complete() {
+        true => event,
+        false => complete(draft, organization_id.clone(), now).to_json().into(),
+    };
+    Ok(Event { organization_id, payload })
+}
+
+fn complete(draft: Draft<'_>, organization_id: OrganizationId, now: Timestamp) -> LogRecord {
+    let owned = |text: Text<'_>| text.0.into_owned();
+    LogRecord {
         id: draft.id.unwrap_or_else(Uuid::now_v7),
         organization_id,
         timestamp: draft.timestamp.unwrap_or(now),
         level: draft.level.unwrap_or(Level::Info),
-        service,
-        message: draft.message,
-        trace_id: draft.trace_id,
-        span_id: draft.span_id,
+        service: draft.service.map_or_else(|| "unknown".into(), owned),
+        message: owned(draft.message),
+        trace_id: draft.trace_id.map(owned),
+        span_id: draft.span_id.map(owned),
         attributes: draft.attributes.map(ToOwned::to_owned),
-    })
+    }
 }
 
 fn refuse<T>(reason: String) -> Result<T, Refusal> {
@@ -106,20 +160,21 @@ fn explain(error: &serde_json::Error) -> String {
     }
 }
 
-fn organization(named: Option<OrganizationId>, writes: &Writes) -> Result<OrganizationId, Refusal> {
+fn organization(named: Option<&OrganizationId>, writes: &Writes) -> Result<OrganizationId, Refusal> {
     match (named, writes) {
         (None, Writes::Only(own)) => Ok(own.clone()),
-        (Some(theirs), Writes::Only(own)) if theirs != *own => {
-            Err(Refusal::Foreign { theirs, own: own.clone() })
+        (Some(theirs), Writes::Only(own)) if theirs != own => {
+            Err(Refusal::Foreign { theirs: theirs.clone(), own: own.clone() })
         }
-        (Some(named), _) => Ok(named),
+        (Some(named), _) => Ok(named.clone()),
         (None, Writes::Any) => {
             refuse("the token is for any organisation: the event must say organizationId".into())
         }
     }
 }
 
-fn check_text(name: &str, text: &str, limit: usize) -> Result<(), Refusal> {
+fn check_text(name: &str, text: &Text<'_>, limit: usize) -> Result<(), Refusal> {
+    let text = &*text.0;
     if text.len() > limit {
         return refuse(format!("{name} has {} bytes, at most {limit} are taken", text.len()));
     }
@@ -157,17 +212,48 @@ mod tests {
         Writes::Only("acme".parse().unwrap())
     }
 
+    fn judged(json: &str, writes: &Writes, now: Timestamp) -> Result<Event, Refusal> {
+        judge(Bytes::copy_from_slice(json.as_bytes()), writes, now)
+    }
+
     fn reason(json: &str) -> String {
-        judge(json.as_bytes(), &acme(), Timestamp::now()).unwrap_err().to_string()
+        judged(json, &acme(), Timestamp::now()).unwrap_err().to_string()
+    }
+
+    fn on_topic(event: &Event) -> LogRecord {
+        LogRecord::from_json(&event.payload).unwrap()
     }
 
     #[test]
     fn what_is_left_out_is_filled_in() {
         let now = Timestamp::now();
-        let record = judge(br#"{"message":"hi"}"#, &acme(), now).unwrap();
+        let event = judged(r#"{"message":"hi"}"#, &acme(), now).unwrap();
+        let record = on_topic(&event);
         assert_eq!((record.timestamp, record.level, record.service.as_str()), (now, Level::Info, "unknown"));
-        assert_eq!(record.organization_id.as_str(), "acme");
+        assert_eq!((record.organization_id.as_str(), event.organization_id.as_str()), ("acme", "acme"));
         assert_eq!(record.id.get_version_num(), 7);
+    }
+
+    const COMPLETE: &str = r#"{"message":"hi \u00e9","id":"01936d3c-5a00-7000-8000-000000000001","service":"s",
+        "timestamp":"2026-01-31T13:00:00+01:00","level":"warning","organizationId":"acme","traceId":null}"#;
+
+    #[test]
+    fn a_complete_event_goes_on_as_it_came_and_is_read_like_one_written_anew() {
+        let now = Timestamp::now();
+        let event = judged(COMPLETE, &acme(), now).unwrap();
+        assert_eq!(event.payload, COMPLETE);
+        assert_eq!(event.organization_id.as_str(), "acme");
+        let anew = complete(serde_json::from_str(COMPLETE).unwrap(), event.organization_id.clone(), now);
+        assert_eq!(on_topic(&event).to_json(), anew.to_json());
+        for field in ["id", "organizationId", "timestamp", "level", "service"] {
+            let mut fields: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_str(COMPLETE).unwrap();
+            fields[field] = serde_json::Value::Null;
+            let json = serde_json::to_string(&fields).unwrap();
+            let event = judged(&json, &acme(), now).unwrap();
+            assert_ne!(event.payload, json, "{field} is missing");
+            assert_eq!(on_topic(&event).message, "hi \u{e9}");
+        }
     }
 
     #[test]
@@ -196,29 +282,43 @@ mod tests {
             let reason = reason(json);
             assert!(words.iter().all(|word| reason.contains(word)), "{json}: {reason}");
         }
-        let invalid = judge(b"{\"message\":\"\xff\"}", &acme(), Timestamp::now()).unwrap_err();
+        let invalid = Bytes::from_static(b"{\"message\":\"\xff\"}");
+        let invalid = judge(invalid, &acme(), Timestamp::now()).unwrap_err();
         assert!(invalid.to_string().contains("byte 12"), "{invalid}");
     }
 
     #[test]
     fn an_event_of_a_token_for_any_organisation_names_its_own() {
-        let named =
-            judge(br#"{"message":"m","organizationId":"b"}"#, &Writes::Any, Timestamp::now()).unwrap();
-        assert_eq!(named.organization_id.as_str(), "b");
-        assert!(judge(br#"{"message":"m"}"#, &Writes::Any, Timestamp::now()).is_err());
+        let now = Timestamp::now();
+        let named = judged(r#"{"message":"m","organizationId":"b"}"#, &Writes::Any, now).unwrap();
+        assert_eq!((named.organization_id.as_str(), on_topic(&named).organization_id.as_str()), ("b", "b"));
+        assert!(judged(r#"{"message":"m"}"#, &Writes::Any, now).is_err());
+        assert!(judged(COMPLETE, &Writes::Only("other".parse().unwrap()), now).is_err());
     }
 
     proptest! {
         #[test]
-        fn no_bytes_panic_and_what_is_taken_reads_back(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = judge(&bytes, &acme(), Timestamp::now());
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = judge(bytes.into(), &acme(), Timestamp::now());
         }
 
         #[test]
-        fn what_is_taken_reads_back_from_the_wire(message in "\\PC*", attributes in "[a-z\\\\u0-9\"{}:,]{0,30}") {
-            let json = format!(r#"{{"message":{},"attributes":{attributes}}}"#, serde_json::to_string(&message).unwrap());
-            if let Ok(record) = judge(json.as_bytes(), &acme(), Timestamp::now()) {
-                prop_assert_eq!(&LogRecord::from_json(&record.to_json()).unwrap().message, &message);
+        fn what_is_taken_reads_back_from_the_topic(
+            message in "\\PC*",
+            attributes in "[a-z\\\\u0-9\"{}:,]{0,30}",
+            rest in prop_oneof![
+                Just(""),
+                Just(r#","organizationId":"acme","service":"s","level":"INFO","timestamp":"2026-01-31T12:00:00Z","id":"01936d3c-5a00-7000-8000-000000000001""#)
+            ],
+        ) {
+            let text = serde_json::to_string(&message).unwrap();
+            for attributes in [format!(r#","attributes":{attributes}"#), String::new()] {
+                let json = format!(r#"{{"message":{text}{attributes}{rest}}}"#);
+                if let Ok(event) = judged(&json, &acme(), Timestamp::now()) {
+                    prop_assert_eq!(&on_topic(&event).message, &message);
+                } else {
+                    prop_assert!(!attributes.is_empty() || message.contains('\0'), "{} is refused", json);
+                }
             }
         }
     }

@@ -1,13 +1,17 @@
 //! Appends judged events and makes the answer to the client.
 
-use crate::{event::Refusal, metrics::Metrics};
+use crate::{
+    event::{Event, Refusal},
+    metrics::Metrics,
+};
 use axum::{
     Json,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use process::problem::Problem;
-use record::LogRecord;
+use record::OrganizationId;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use topic::{AppendError, Header, NewRecord, Writer};
@@ -40,7 +44,7 @@ pub struct Verdict {
 /// Appends the good events, each with these headers, and answers when they are durable, at the latest after `deadline`.
 pub(crate) async fn publish(
     writer: &dyn Writer,
-    judged: Vec<Result<LogRecord, Refusal>>,
+    judged: Vec<Result<Event, Refusal>>,
     headers: &[Header],
     deadline: Duration,
     metrics: &Metrics,
@@ -48,11 +52,13 @@ pub(crate) async fn publish(
     let mut verdict = Verdict { all_foreign: true, ..Verdict::default() };
     let mut records = Vec::with_capacity(judged.len());
     let mut places = Vec::with_capacity(judged.len());
+    let mut keys = Keys::default();
     for (index, event) in judged.into_iter().enumerate() {
         match event {
-            Ok(record) => {
+            Ok(Event { organization_id, payload }) => {
                 places.push(index);
-                records.push(new_record(&record, headers));
+                let key = keys.of(organization_id);
+                records.push(NewRecord { key, payload, headers: headers.to_vec() });
             }
             Err(refusal) => {
                 verdict.all_foreign &= matches!(refusal, Refusal::Foreign { .. });
@@ -69,11 +75,20 @@ pub(crate) async fn publish(
     verdict
 }
 
-fn new_record(record: &LogRecord, headers: &[Header]) -> NewRecord {
-    NewRecord {
-        key: record.organization_id.as_str().to_owned().into(),
-        payload: record.to_json().into(),
-        headers: headers.to_vec(),
+/// Keys of records: the events of a request mostly have one organisation, and share its bytes then.
+#[derive(Default)]
+struct Keys(Option<(OrganizationId, Bytes)>);
+
+impl Keys {
+    fn of(&mut self, organization_id: OrganizationId) -> Bytes {
+        match &self.0 {
+            Some((last, key)) if *last == organization_id => key.clone(),
+            _ => {
+                let key = Bytes::copy_from_slice(organization_id.as_str().as_bytes());
+                self.0 = Some((organization_id, key.clone()));
+                key
+            }
+        }
     }
 }
 

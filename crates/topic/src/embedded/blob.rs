@@ -22,9 +22,7 @@ const NAME_VALUE_BYTES: usize = 8;
 
 /// Bytes that the record has in a blob.
 pub(super) fn frame_bytes(record: &NewRecord) -> usize {
-    let headers: usize =
-        record.headers.iter().map(|(name, value)| NAME_VALUE_BYTES + name.len() + value.len()).sum();
-    FRAME_BYTES + record.key.len() + record.payload.len() + headers
+    FRAME_BYTES + record.size() + NAME_VALUE_BYTES * record.headers.len()
 }
 
 /// Collects records into one blob. Allocates once: what fits is known when it is made.

@@ -37,8 +37,7 @@ impl QueueWriter {
     }
 
     fn refuse(&self, record: &NewRecord) -> Option<AppendError> {
-        let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        let size = record.key.len() + record.payload.len() + headers;
+        let size = record.size();
         let limit = self.max_record_bytes;
         (size > limit).then_some(AppendError::TooLarge { size, limit })
     }

@@ -90,8 +90,13 @@ impl InFlight {
         Ok((state.put(request), answered))
     }
 
-    /// A record is durable, or is not and why. Every record of a request is settled once.
-    pub(super) fn settle(&self, ticket: Ticket, outcome: Result<(), AppendError>, now: Instant) {
+    /// A record is durable, or is not and why. Every record of a request is settled once; the clock is read for the last.
+    pub(super) fn settle(
+        &self,
+        ticket: Ticket,
+        outcome: Result<(), AppendError>,
+        now: impl FnOnce() -> Instant,
+    ) {
         let mut state = self.lock();
         let slot = state.requests.get_mut(ticket.request as usize).expect("the request was opened");
         let request = slot.as_mut().expect("a request is there until its last record is settled");
@@ -104,7 +109,7 @@ impl InFlight {
             state.free.push(ticket.request);
             state.records -= request.records;
             state.bytes -= request.bytes;
-            state.last_wait = now.saturating_duration_since(request.since);
+            state.last_wait = now().saturating_duration_since(request.since);
             drop(state);
             // Whoever asked may have gone away.
             request.answer.send(request.failures).ok();
@@ -161,10 +166,10 @@ mod tests {
     fn a_request_is_answered_once_with_what_failed() {
         let (waiting, now) = (in_flight(), Instant::now());
         let (request, mut answered) = waiting.open(3, 10, now).unwrap();
-        waiting.settle(Ticket { request, index: 2 }, Ok(()), now);
-        waiting.settle(Ticket { request, index: 1 }, Err(unavailable()), now);
+        waiting.settle(Ticket { request, index: 2 }, Ok(()), || now);
+        waiting.settle(Ticket { request, index: 1 }, Err(unavailable()), || now);
         assert!(answered.try_recv().is_err(), "a record is missing");
-        waiting.settle(Ticket { request, index: 0 }, Ok(()), now);
+        waiting.settle(Ticket { request, index: 0 }, Ok(()), || now);
         assert_eq!(answered.try_recv().unwrap(), [Failure { index: 1, error: unavailable() }]);
     }
 
@@ -190,7 +195,7 @@ mod tests {
         let (request, answered) = waiting.open(5, 100, now).unwrap();
         drop(answered);
         for index in 0..5 {
-            waiting.settle(Ticket { request, index }, Ok(()), now);
+            waiting.settle(Ticket { request, index }, Ok(()), || now);
         }
         assert!(waiting.open(5, 100, now).is_ok());
     }

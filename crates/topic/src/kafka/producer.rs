@@ -47,7 +47,7 @@ impl Producer {
         }
         if let Err((error, _)) = self.client.send(handed) {
             let delivery = self.client.client().context();
-            let size = record.key.len() + record.payload.len();
+            let size = record.size();
             delivery.settle(ticket, Err(delivery.append_error(&error, size)));
         }
     }
@@ -79,7 +79,7 @@ fn headers(record: &NewRecord) -> OwnedHeaders {
 
 impl Delivery {
     fn settle(&self, ticket: Ticket, outcome: Result<(), AppendError>) {
-        self.in_flight.settle(ticket, outcome, Instant::now());
+        self.in_flight.settle(ticket, outcome, Instant::now);
     }
 
     fn append_error(&self, error: &KafkaError, size: usize) -> AppendError {

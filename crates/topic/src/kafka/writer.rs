@@ -58,11 +58,11 @@ impl KafkaWriter {
     }
 
     /// Lets the records in and hands them over. No await in between: whoever drops the future takes nothing back.
-    fn hand_over(&self, records: &Accepted) -> Result<oneshot::Receiver<Vec<Failure>>, AppendError> {
+    fn hand_over(&self, accepted: &Accepted) -> Result<oneshot::Receiver<Vec<Failure>>, AppendError> {
         let producer = self.shared.producer()?;
         let (request, answered) =
-            self.shared.in_flight.open(records.records.len(), records.bytes, Instant::now())?;
-        for (index, record) in &records.records {
+            self.shared.in_flight.open(accepted.records.len(), accepted.bytes, Instant::now())?;
+        for (index, record) in accepted.places.iter().zip(&accepted.records) {
             producer.send(record, Ticket { request, index: *index });
         }
         Ok(answered)
@@ -76,18 +76,22 @@ impl Writer for KafkaWriter {
         if accepted.records.is_empty() {
             return failures;
         }
-        let answer = match self.hand_over(&accepted) {
+        let answered = self.hand_over(&accepted);
+        // librdkafka has copied them: they are not kept while it writes.
+        drop(accepted.records);
+        let answer = match answered {
             Ok(answered) => self.shared.wait(answered).await,
             Err(error) => Err(error),
         };
         match answer {
             Ok(failed) => failures.extend(failed),
-            Err(error) => failures.extend(
-                accepted
-                    .records
-                    .iter()
-                    .map(|(index, _)| Failure { index: *index as usize, error: error.clone() }),
-            ),
+            Err(error) => {
+                let failed = accepted
+                    .places
+                    .into_iter()
+                    .map(|index| Failure { index: index as usize, error: error.clone() });
+                failures.extend(failed);
+            }
         }
         failures.sort_unstable_by_key(|failure| failure.index);
         if failures.iter().any(|failure| matches!(failure.error, AppendError::Unavailable(_))) {
@@ -176,27 +180,32 @@ fn new_producer(config: &Config, metrics: &Metrics, in_flight: &Arc<InFlight>) -
     Producer::new(config, context, in_flight.clone())
 }
 
-/// Records small enough to be appended, with their places in the request.
+/// Records small enough to be appended.
 struct Accepted {
-    records: Vec<(u32, NewRecord)>,
+    records: Vec<NewRecord>,
+    /// Where each stood in the request.
+    places: Vec<u32>,
     bytes: usize,
 }
 
-fn accept(records: Vec<NewRecord>, limit: usize) -> (Accepted, Vec<Failure>) {
-    let mut accepted = Accepted { records: Vec::with_capacity(records.len()), bytes: 0 };
-    let mut refused = Vec::new();
-    for (index, record) in (0..).zip(records) {
-        let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        let size = record.key.len() + record.payload.len() + headers;
-        if size > limit {
-            let error = AppendError::TooLarge { size, limit };
-            refused.push(Failure { index: index as usize, error });
-            continue;
+fn accept(mut records: Vec<NewRecord>, limit: usize) -> (Accepted, Vec<Failure>) {
+    let (mut places, mut bytes, mut refused) = (Vec::with_capacity(records.len()), 0, Vec::new());
+    let mut place = 0;
+    records.retain(|record| {
+        let size = record.size();
+        match size <= limit {
+            true => {
+                places.push(place);
+                bytes += size;
+            }
+            false => {
+                refused.push(Failure { index: place as usize, error: AppendError::TooLarge { size, limit } })
+            }
         }
-        accepted.bytes += size;
-        accepted.records.push((index, record));
-    }
-    (accepted, refused)
+        place += 1;
+        size <= limit
+    });
+    (Accepted { records, places, bytes }, refused)
 }
 
 #[cfg(test)]
