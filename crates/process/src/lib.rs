@@ -11,3 +11,8 @@ pub mod server;
 pub mod service;
 pub mod shutdown;
 pub mod telemetry;
+
+/// For Rust and for the C libraries alike: threads free here what others have allocated (a record goes from a request to
+/// librdkafka's thread), where the system's allocator takes locks.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

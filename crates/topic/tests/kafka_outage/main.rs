@@ -193,3 +193,45 @@ async fn a_broker_that_dies_loses_and_doubles_nothing() {
         assert!(read[&partition] == expected, "partition {partition}: {count} records, each at its offset");
     }
 }
+
+/// CPU time of this process so far.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// librdkafka's admin API connects without a pause while no broker is there: it took most of a core.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_looks_for_brokers_that_are_away_does_not_keep_the_machine_busy() {
+    const LOOKING: Duration = Duration::from_secs(10);
+    let (_turn, brokers) = cluster().await;
+    let (config, topic) = topic(&brokers, "away", WriterConfig::default()).await;
+    let (writer, viewer) = (topic.writer().unwrap(), topic.viewer());
+    let mut reader = topic.subscribe(&config.topic);
+    assert_eq!(within(writer.append(records(&key_of(0), 0, 10))).await, []);
+    read_all(&mut *reader, &[(0, 10)].into()).await;
+    tokio::task::spawn_blocking(|| kafka(&["kill", "1", "2", "3"])).await.unwrap();
+    let (begun, before) = (Instant::now(), cpu());
+    let reading = tokio::spawn(async move {
+        loop {
+            reader.next().await.ok();
+        }
+    });
+    while begun.elapsed() < LOOKING {
+        assert!(within(viewer.offsets()).await.is_err() && within(writer.ready()).await.is_err());
+    }
+    let (took, used) = (begun.elapsed(), cpu() - before);
+    reading.abort();
+    tokio::task::spawn_blocking(|| kafka(&["start", "1", "2", "3"])).await.unwrap();
+    assert!(used < took / 5, "{used:?} of CPU in {took:?}");
+    let back = within(async {
+        loop {
+            if let Ok(offsets) = viewer.offsets().await {
+                return offsets;
+            }
+        }
+    });
+    assert_eq!(back.await.iter().map(|offsets| offsets.end).sum::<i64>(), 10);
+}
