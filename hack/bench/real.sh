@@ -156,8 +156,8 @@ summary() {
 
 measure_real() {
   local scenario run
-  cargo build --locked --release --quiet -p standalone -p producer -p consumer -p gateway -p topic --bins --example kafka_replay \
-    --features producer/service,consumer/service,gateway/service,topic/kafka
+  # With the features of all: what was built for anything else of the workspace is not built again.
+  cargo build --locked --release --quiet --workspace --all-features --bins --example kafka_replay
   start_parts
   fill
   for scenario in "${real[@]}"; do

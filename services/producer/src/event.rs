@@ -12,7 +12,8 @@ use std::{borrow::Cow, fmt};
 pub struct Event {
     /// Whose it is.
     pub organization_id: OrganizationId,
-    /// What goes to the topic: the event as it came when it is complete, else written anew with what was left out.
+    /// What goes to the topic, one line: the event as it came when it is complete, else written anew with what was
+    /// left out.
     pub payload: Bytes,
 }
 
@@ -126,7 +127,15 @@ pub fn judge(event: Bytes, writes: &Writes, now: Timestamp) -> Result<Event, Ref
         true => event,
         false => complete(draft, organization_id.clone(), now).to_json().into(),
     };
-    Ok(Event { organization_id, payload })
+    Ok(Event { organization_id, payload: one_line(payload) })
+}
+
+/// In JSON a line break is white space: within a string it is an escape (RFC 8259, section 7).
+fn one_line(json: Bytes) -> Bytes {
+    match memchr::memchr2(b'\n', b'\r', &json) {
+        None => json,
+        Some(_) => json.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect(),
+    }
 }
 
 fn complete(draft: Draft<'_>, organization_id: OrganizationId, now: Timestamp) -> LogRecord {
@@ -234,8 +243,10 @@ mod tests {
         assert_eq!(record.id.get_version_num(), 7);
     }
 
-    const COMPLETE: &str = r#"{"message":"hi \u00e9","id":"01936d3c-5a00-7000-8000-000000000001","service":"s",
-        "timestamp":"2026-01-31T13:00:00+01:00","level":"warning","organizationId":"acme","traceId":null}"#;
+    const COMPLETE: &str = concat!(
+        r#"{"message":"hi \u00e9","id":"01936d3c-5a00-7000-8000-000000000001","service":"s", "#,
+        r#""timestamp":"2026-01-31T13:00:00+01:00","level":"warning","organizationId":"acme","traceId":null}"#
+    );
 
     #[test]
     fn a_complete_event_goes_on_as_it_came_and_is_read_like_one_written_anew() {
@@ -253,6 +264,19 @@ mod tests {
             let event = judged(&json, &acme(), now).unwrap();
             assert_ne!(event.payload, json, "{field} is missing");
             assert_eq!(on_topic(&event).message, "hi \u{e9}");
+        }
+    }
+
+    #[test]
+    fn an_event_of_several_lines_goes_to_the_topic_as_one() {
+        for json in [COMPLETE, r#"{"message":"m","attributes":{"a": 1}}"#] {
+            let lines = json.replace(' ', "\r\n").replace("hi\r\n", "hi ");
+            let event = judged(&lines, &acme(), Timestamp::now()).unwrap();
+            assert!(memchr::memchr2(b'\n', b'\r', &event.payload).is_none(), "{:?}", event.payload);
+            assert_eq!(
+                on_topic(&event).message,
+                on_topic(&judged(json, &acme(), Timestamp::now()).unwrap()).message
+            );
         }
     }
 
