@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(waiting.open(1, 91, later).unwrap_err(), full, "bytes");
         let (second, _second) = waiting.open(2, 90, later).unwrap();
         for index in 0..3 {
-            waiting.settle(Ticket { request: first, index }, Err(unavailable()), later);
+            waiting.settle(Ticket { request: first, index }, Err(unavailable()), || later);
         }
         let (third, _third) = waiting.open(3, 10, later).unwrap();
         assert_eq!((third, second), (first, 1), "numbers are used again, but not of one that waits");
