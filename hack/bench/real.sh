@@ -6,6 +6,8 @@ columns='timestamp, place, id, stored_on, level, organization_id, service, messa
 # Connections of COPY beside each other: as many as the topic has partitions, each of which the consumer stores by its own.
 sessions=6
 services=0
+LOGPIPELINE_GATEWAY_KEY=$(openssl rand -hex 32)
+export LOGPIPELINE_GATEWAY_KEY
 
 start_parts() {
   local environment

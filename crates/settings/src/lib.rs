@@ -234,6 +234,16 @@ impl Settings {
         secret.unwrap_or_default()
     }
 
+    /// A secret that has to be set and to have so many bytes at least, because something is signed with it; shorter when
+    /// it does not, and then [`Settings::finish`] fails.
+    pub fn required_key(&mut self, name: &str, help: &'static str, at_least: usize) -> String {
+        let key = self.required_secret(name, help);
+        if (1..at_least).contains(&key.len()) {
+            self.mistake(format!("{name} has fewer than {at_least} bytes"));
+        }
+        key
+    }
+
     /// Notes a mistake that concerns several variables.
     pub fn mistake(&mut self, text: impl Into<String>) {
         self.mistakes.push(text.into());

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! kafka_replay make BROKERS TOPIC...                         topics of six partitions
-//! kafka_replay post BROKERS FROM EVENTS URL CONNECTIONS      to a producer, 500 events a request
+//! kafka_replay post BROKERS FROM EVENTS URL CONNECTIONS      to a producer, 500 events a request; LOGPIPELINE_GATEWAY_KEY
+//!                                                            is the producer's
 //! kafka_replay write BROKERS FROM EVENTS TO                  by librdkafka, with the settings of the product's writer
 //! ```
 //! The first 500 events are sent once before the clock runs, so that everybody is connected. The last line says how many
@@ -17,14 +18,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use topic::kafka::{Config, Metrics, Topic, TopicSpec, ensure_topic};
 use topic::{Event, Record};
 
 const PARTITIONS: i32 = 6;
 const REQUEST: usize = 500;
-/// Header in which the gateway tells a producer whose token a request has.
-const ORGANIZATION: &str = "logpipeline-organization";
 /// Longest wait for what is in flight.
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
@@ -73,7 +72,10 @@ async fn read(brokers: &str, topic: &str, events: usize) -> Vec<Record> {
 /// is measured.
 fn post(records: &[Record], url: &str, connections: usize) {
     let host = url.strip_prefix("http://").unwrap();
-    let requests: Vec<Vec<u8>> = records.chunks(REQUEST).map(|events| request(host, events)).collect();
+    let key = handoff::Key::new(std::env::var("LOGPIPELINE_GATEWAY_KEY").unwrap().as_bytes());
+    let identity = key.sign(handoff::ANY, SystemTime::now() + Duration::from_secs(3600));
+    let requests: Vec<Vec<u8>> =
+        records.chunks(REQUEST).map(|events| request(host, &identity, events)).collect();
     let connect = || {
         let connection = BufReader::new(TcpStream::connect(host).unwrap());
         connection.get_ref().set_nodelay(true).unwrap();
@@ -94,11 +96,12 @@ fn post(records: &[Record], url: &str, connections: usize) {
     begun.tell(records.len());
 }
 
-fn request(host: &str, events: &[Record]) -> Vec<u8> {
+fn request(host: &str, identity: &str, events: &[Record]) -> Vec<u8> {
     let bytes: usize = events.iter().map(|event| event.payload.len() + 1).sum();
     let mut request = format!(
         "POST /api/v1/logs HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-ndjson\r\n\
-         {ORGANIZATION}: *\r\nContent-Length: {bytes}\r\n\r\n"
+         {}: {identity}\r\nContent-Length: {bytes}\r\n\r\n",
+        handoff::IDENTITY
     )
     .into_bytes();
     for event in events {

@@ -1,7 +1,11 @@
 //! The settings of `logpipeline-gateway`.
 
+use crate::WriteLimits;
 use settings::Settings;
 use std::net::SocketAddr;
+
+/// As many as the hash has (RFC 7518, section 3.2).
+const JWT_SECRET_BYTES: usize = 32;
 
 /// A gateway as a process of its own.
 #[derive(Clone)]
@@ -10,10 +14,14 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Secret that signs tokens, HS256.
     pub jwt_secret: String,
+    /// Key that tells the producers whose a request is.
+    pub gateway_key: handoff::Key,
     /// Address of the producers.
     pub producer: http::Uri,
     /// Address of the consumers' admin servers.
     pub consumer: http::Uri,
+    /// How many writes may be under way.
+    pub writes: WriteLimits,
     /// The topic, for lag and live tail.
     pub kafka: topic::kafka::Config,
     /// The store that answers reads.
@@ -23,16 +31,22 @@ pub struct Config {
 impl Config {
     /// Reads it from the environment's variables.
     pub fn read(settings: &mut Settings) -> Config {
-        let config = Config {
+        Config {
             listen: settings.value(
                 "LOGPIPELINE_LISTEN",
                 "Address of the API and the web page",
                 "0.0.0.0:8080",
             ),
-            jwt_secret: settings.required_secret(
+            jwt_secret: settings.required_key(
                 "LOGPIPELINE_JWT_SECRET",
                 "Secret of at least 32 bytes that signs tokens (HS256)",
+                JWT_SECRET_BYTES,
             ),
+            gateway_key: handoff::Key::new(settings.required_key(
+                "LOGPIPELINE_GATEWAY_KEY",
+                "Key of at least 32 bytes that tells the producers whose a request is; the same as theirs",
+                handoff::KEY_BYTES,
+            ).as_bytes()),
             producer: settings.parsed(
                 "LOGPIPELINE_PRODUCER_URL",
                 "Address of the producers",
@@ -45,13 +59,23 @@ impl Config {
                 "http://logpipeline-consumer:9090",
                 base,
             ),
+            writes: WriteLimits {
+                all: settings.within(
+                    "LOGPIPELINE_WRITES",
+                    "Writes under way at one time; more are answered 503",
+                    "1024",
+                    1..=100_000,
+                ),
+                each: settings.within(
+                    "LOGPIPELINE_ORGANIZATION_WRITES",
+                    "Writes of one organisation under way at one time; more are answered 503",
+                    "512",
+                    1..=100_000,
+                ),
+            },
             kafka: topic::kafka::Config::read(settings),
             postgres: store::postgres::Config::read(settings),
-        };
-        if (1..32).contains(&config.jwt_secret.len()) {
-            settings.mistake("LOGPIPELINE_JWT_SECRET has fewer than 32 bytes (RFC 7518, section 3.2)");
         }
-        config
     }
 }
 

@@ -3,7 +3,9 @@
 //!
 //! [`routes`] lists everything it answers; each route has a module of its name.
 
+mod admission;
 pub mod auth;
+mod breakers;
 #[cfg(feature = "service")]
 pub mod config;
 mod filter;
@@ -18,5 +20,7 @@ mod tail;
 mod ui;
 mod upstream;
 
+pub use admission::WriteLimits;
+pub use breakers::Breakers;
 pub use routes::{Gateway, Parts};
 pub use upstream::Upstream;

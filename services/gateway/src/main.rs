@@ -1,6 +1,6 @@
 //! `logpipeline-gateway`: the door for clients, in front of producers, Kafka and PostgreSQL.
 
-use gateway::{Gateway, Parts, Upstream, auth::Keys, config::Config};
+use gateway::{Breakers, Gateway, Parts, Upstream, auth::Keys, config::Config};
 use process::{
     health::Readiness,
     metrics::Metrics,
@@ -27,12 +27,16 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let server = Server::bind(config.listen, Limits::default())?;
     let topic = Topic::new(config.kafka, kafka::Metrics::register(metrics.registry()))?;
     let store = Store::open(config.postgres)?;
+    let breakers = Breakers::register(metrics.registry());
     let parts = Parts {
         keys: Keys::new(config.jwt_secret.as_bytes()),
-        producer: Upstream::remote(config.producer),
-        consumer: Upstream::remote(config.consumer),
+        gateway_key: config.gateway_key,
+        producer: Upstream::remote("producer", &config.producer, &breakers),
+        consumer: Upstream::remote("consumer", &config.consumer, &breakers),
         store: Arc::new(store.clone()),
         topic: topic.viewer(),
+        breakers,
+        writes: config.writes,
     };
     // A gateway without its store still takes writes: it leaves the rotation only when it is to stop.
     let readiness = Readiness::new();

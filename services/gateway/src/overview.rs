@@ -2,6 +2,7 @@
 
 use crate::{Gateway, auth::MayRead, ledger::join};
 use axum::{Json, extract::State};
+use resilience::Snapshot;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,7 @@ pub(crate) async fn overview(State(gateway): State<Gateway>, MayRead(caller): Ma
         "uptimeSeconds": gateway.uptime().as_secs(),
         "organization": caller.organizations.as_str(),
         "partial": partial,
+        "breakers": gateway.breakers().snapshots().iter().map(breaker).collect::<Vec<_>>(),
         "parts": {
             "producer": producer.unwrap_or_else(|error| unavailable(&error)),
             "topic": topic,
@@ -56,6 +58,10 @@ pub(crate) async fn overview(State(gateway): State<Gateway>, MayRead(caller): Ma
             "ledger": ledger,
         },
     }))
+}
+
+fn breaker((dependency, snapshot): &(String, Snapshot)) -> Value {
+    json!({ "dependency": dependency, "state": snapshot.state.name(), "because": snapshot.because })
 }
 
 fn unavailable(detail: &str) -> Value {

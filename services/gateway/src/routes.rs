@@ -1,6 +1,9 @@
 //! Everything the gateway answers.
 
-use crate::{Upstream, auth::Keys, forward, ledger, overview, search, stats, tail, tail::Tail, ui};
+use crate::{
+    Breakers, Upstream, WriteLimits, admission::Admission, auth::Keys, forward, ledger, overview, search,
+    stats, tail, tail::Tail, ui,
+};
 use axum::{
     Router,
     routing::{get, post},
@@ -18,6 +21,8 @@ use topic::Viewer;
 pub struct Parts {
     /// Checks tokens.
     pub keys: Keys,
+    /// Tells the producer whose a request is.
+    pub gateway_key: handoff::Key,
     /// Takes the writes.
     pub producer: Upstream,
     /// Tells how consuming goes.
@@ -26,12 +31,17 @@ pub struct Parts {
     pub store: Arc<dyn Query>,
     /// For lag and live tail.
     pub topic: Arc<dyn Viewer>,
+    /// The circuit breakers before all of these.
+    pub breakers: Breakers,
+    /// How many writes may be under way.
+    pub writes: WriteLimits,
 }
 
 /// A gateway; clones share everything.
 #[derive(Clone)]
 pub struct Gateway {
     parts: Arc<Parts>,
+    admission: Admission,
     tail: Tail,
     since: Instant,
 }
@@ -40,7 +50,8 @@ impl Gateway {
     /// A gateway whose endless answers end at `stop`.
     pub fn new(parts: Parts, stop: CancellationToken) -> Gateway {
         let tail = Tail::new(Arc::clone(&parts.topic), stop);
-        Gateway { parts: Arc::new(parts), tail, since: Instant::now() }
+        let admission = Admission::new(parts.writes);
+        Gateway { parts: Arc::new(parts), admission, tail, since: Instant::now() }
     }
 
     /// The API and the web page.
@@ -63,6 +74,10 @@ impl Gateway {
         &self.parts.keys
     }
 
+    pub(crate) fn gateway_key(&self) -> &handoff::Key {
+        &self.parts.gateway_key
+    }
+
     pub(crate) fn producer(&self) -> &Upstream {
         &self.parts.producer
     }
@@ -77,6 +92,14 @@ impl Gateway {
 
     pub(crate) fn topic(&self) -> &dyn Viewer {
         &*self.parts.topic
+    }
+
+    pub(crate) fn breakers(&self) -> &Breakers {
+        &self.parts.breakers
+    }
+
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     pub(crate) fn tail(&self) -> &Tail {

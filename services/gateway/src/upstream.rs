@@ -1,8 +1,14 @@
 //! A service behind the gateway: in this process, or at an address.
 
 #[cfg(feature = "service")]
+mod body;
+#[cfg(feature = "service")]
+mod endpoints;
+#[cfg(feature = "service")]
 mod remote;
 
+#[cfg(feature = "service")]
+use crate::breakers::Breakers;
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -26,10 +32,16 @@ impl Upstream {
         Upstream { service: BoxCloneSyncService::new(router) }
     }
 
-    /// A service at `http://host:port`.
+    /// A service at `http://host:port`, at all addresses that the host has; each gets a breaker, called `name` and the
+    /// address. Needs a runtime, which looks for the addresses.
     #[cfg(feature = "service")]
-    pub fn remote(base: http::Uri) -> Upstream {
-        Upstream { service: BoxCloneSyncService::new(remote::service(base)) }
+    pub fn remote(name: &'static str, base: &http::Uri, breakers: &Breakers) -> Upstream {
+        let remote = std::sync::Arc::new(remote::Remote::new(name, base, breakers.clone()));
+        let call = move |request| {
+            let remote = remote.clone();
+            async move { Ok(remote.call(request).await) }
+        };
+        Upstream { service: BoxCloneSyncService::new(tower::service_fn(call)) }
     }
 
     pub(crate) async fn call(&self, request: Request<Body>) -> Response<Body> {

@@ -12,6 +12,7 @@ use std::net::TcpListener;
 const GATEWAY: &str = env!("CARGO_BIN_EXE_logpipeline-gateway");
 const DATABASE: (&str, &str) = ("LOGPIPELINE_DATABASE_URL", "postgres://me:hunter-one@127.0.0.1:1/logs");
 const KAFKA: (&str, &str) = ("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1");
+const KEY: (&str, &str) = ("LOGPIPELINE_GATEWAY_KEY", "hunter-four-is-a-key-of-32-bytes-at-least");
 const SECRET: (&str, &str) = ("LOGPIPELINE_JWT_SECRET", "hunter-two-is-a-secret-of-32-bytes-at-least");
 
 #[test]
@@ -23,6 +24,7 @@ fn all_that_is_wrong_is_told_at_once_and_no_secret() {
             ("LOGPIPELINE_LISTEN", "localhost"),
             ("LOGPIPELINE_ADMIN_LISTEN", "9090"),
             ("LOGPIPELINE_JWT_SECRET", "hunter-short"),
+            ("LOGPIPELINE_GATEWAY_KEY", "hunter-key"),
             ("LOGPIPELINE_PRODUCER_URL", "https://producer"),
             ("LOGPIPELINE_CONSUMER_URL", "consumer:9090"),
             ("LOGPIPELINE_KAFKA_SASL_PASSWORD", "hunter-three"),
@@ -37,6 +39,7 @@ fn all_that_is_wrong_is_told_at_once_and_no_secret() {
         ("LOGPIPELINE_LISTEN=localhost:", "address"),
         ("LOGPIPELINE_ADMIN_LISTEN=9090:", "address"),
         ("LOGPIPELINE_JWT_SECRET has fewer than 32 bytes", ""),
+        ("LOGPIPELINE_GATEWAY_KEY has fewer than 32 bytes", ""),
         ("LOGPIPELINE_PRODUCER_URL=https://producer:", "write it like http://host:8080"),
         ("LOGPIPELINE_CONSUMER_URL=consumer:9090:", "write it like http://host:8080"),
         ("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS is not set:", "such as kafka:9092"),
@@ -46,13 +49,14 @@ fn all_that_is_wrong_is_told_at_once_and_no_secret() {
         ("LOGPIPELINE_DATABASE_TLS=yes:", "use off, encrypt, verify-ca or verify-full"),
         ("LOGPIPELINE_LOG_FORMAT=xml:", "use text or json"),
     ]);
-    ended.assert_hides(&["hunter-short", "hunter-three"]);
+    ended.assert_hides(&["hunter-short", "hunter-key", "hunter-three"]);
 }
 
 #[test]
 fn all_that_is_missing_is_told() {
     run(GATEWAY, &[], &[]).assert_refused(&[
         ("LOGPIPELINE_JWT_SECRET is not set, nor LOGPIPELINE_JWT_SECRET_FILE:", "at least 32 bytes"),
+        ("LOGPIPELINE_GATEWAY_KEY is not set, nor LOGPIPELINE_GATEWAY_KEY_FILE:", "at least 32 bytes"),
         ("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS is not set:", "such as kafka:9092"),
         ("LOGPIPELINE_DATABASE_URL is not set, nor LOGPIPELINE_DATABASE_URL_FILE:", "such as postgres://"),
     ]);
@@ -64,10 +68,10 @@ fn nothing_is_bound_before_the_settings_are_good() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let admin = ("LOGPIPELINE_ADMIN_LISTEN", "127.0.0.1:0");
-    let variables = [KAFKA, DATABASE, SECRET, admin, ("LOGPIPELINE_LISTEN", &*taken)];
+    let variables = [KAFKA, DATABASE, SECRET, KEY, admin, ("LOGPIPELINE_LISTEN", &*taken)];
     let ended = run(GATEWAY, &[], &variables);
     assert!(ended.code == Some(1) && ended.errors.contains(&taken), "{ended:?}");
-    ended.assert_hides(&["hunter-one", "hunter-two"]);
+    ended.assert_hides(&["hunter-one", "hunter-two", "hunter-four"]);
     run(GATEWAY, &[], &variables[1..])
         .assert_refused(&[("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS is not set", "")]);
 }

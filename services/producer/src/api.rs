@@ -14,6 +14,7 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
+use handoff::{Disbelief, Key};
 use process::{
     body::{BodyBudget, BodyError, BodyLimits},
     problem::{self, Problem},
@@ -24,12 +25,11 @@ use record::{
     headers::{TRACEPARENT, is_traceparent},
 };
 use serde_json::json;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use topic::{Header, Writer};
-
-/// Header in which the gateway tells whose token a request has: an organisation, or `*` for any. The gateway sets it
-/// after checking the token and never passes on a client's own.
-pub const ORGANIZATION: &str = "logpipeline-organization";
 
 /// Bodies up to this size are judged where they were read; larger ones on a thread for blocking work.
 const JUDGED_INLINE_BYTES: usize = 256 * 1024;
@@ -62,16 +62,17 @@ impl Default for Config {
 #[derive(Clone)]
 pub struct Producer {
     config: Arc<Config>,
+    gateway: Key,
     writer: Arc<dyn Writer>,
     budget: BodyBudget,
     metrics: Metrics,
 }
 
 impl Producer {
-    /// A producer that appends to `writer` and counts in `registry`.
-    pub fn new(config: Config, writer: Arc<dyn Writer>, registry: &mut Registry) -> Producer {
+    /// A producer that appends to `writer`, believes who has the `gateway`'s key, and counts in `registry`.
+    pub fn new(config: Config, gateway: Key, writer: Arc<dyn Writer>, registry: &mut Registry) -> Producer {
         let budget = BodyBudget::new(config.body_budget_bytes);
-        Producer { config: Arc::new(config), writer, budget, metrics: Metrics::register(registry) }
+        Producer { config: Arc::new(config), gateway, writer, budget, metrics: Metrics::register(registry) }
     }
 
     /// `POST /api/v1/logs`, and `GET /internal/v1/status` for the gateway's overview.
@@ -90,7 +91,7 @@ async fn receive(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Verdict, Refused> {
-    let writes = writes(&headers)?;
+    let writes = writes(&headers, &producer.gateway)?;
     let form = form(&headers)?;
     let trace = trace(&headers);
     let encoding = headers.get(header::CONTENT_ENCODING);
@@ -103,7 +104,8 @@ async fn receive(
         let judging = tokio::task::spawn_blocking(move || judge_all(&body, form, limit, &writes));
         judging.await.expect("judging does not panic")
     }?;
-    Ok(publish(&*producer.writer, judged, &trace, producer.config.ack_timeout, &producer.metrics).await)
+    let deadline = producer.config.ack_timeout.min(awaited(&headers));
+    Ok(publish(&*producer.writer, judged, &trace, deadline, &producer.metrics).await)
 }
 
 fn judge_all(
@@ -127,12 +129,19 @@ async fn status(State(producer): State<Producer>) -> Json<serde_json::Value> {
     }))
 }
 
-fn writes(headers: &HeaderMap) -> Result<Writes, Refused> {
-    match headers.get(ORGANIZATION).and_then(|value| value.to_str().ok()) {
-        Some("*") => Ok(Writes::Any),
-        Some(name) => name.parse().map(Writes::Only).map_err(|_| Refused::Unidentified),
-        None => Err(Refused::Unidentified),
+fn writes(headers: &HeaderMap, gateway: &Key) -> Result<Writes, Refused> {
+    let value = headers.get(handoff::IDENTITY).ok_or(Refused::Unidentified)?;
+    let value = value.to_str().map_err(|_| Refused::Disbelieved(Disbelief::Malformed))?;
+    match gateway.verify(value, SystemTime::now()).map_err(Refused::Disbelieved)? {
+        handoff::ANY => Ok(Writes::Any),
+        name => name.parse().map(Writes::Only).map_err(|_| Refused::Disbelieved(Disbelief::Malformed)),
     }
+}
+
+/// How long the gateway waits for the answer.
+fn awaited(headers: &HeaderMap) -> Duration {
+    let value = headers.get(handoff::TIMEOUT).and_then(|value| value.to_str().ok()?.parse().ok());
+    value.map_or(Duration::MAX, Duration::from_millis)
 }
 
 /// The trace that the request is a part of goes on with its events. One that is wrong is as none, as the standard says.
@@ -154,6 +163,7 @@ fn form(headers: &HeaderMap) -> Result<Form, Refused> {
 #[derive(Debug)]
 enum Refused {
     Unidentified,
+    Disbelieved(Disbelief),
     ContentType(String),
     Body(BodyError),
     Split(SplitError),
@@ -179,6 +189,10 @@ impl axum::response::IntoResponse for Refused {
                 StatusCode::UNAUTHORIZED,
                 "the request names no organisation; send it through the gateway",
             ),
+            Refused::Disbelieved(why) => Problem::new(
+                StatusCode::UNAUTHORIZED,
+                format!("{} is not believed: {why}; send the request through the gateway", handoff::IDENTITY),
+            ),
             Refused::ContentType(given) => Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 format!("Content-Type {given} is not taken; send application/json or application/x-ndjson"),
@@ -189,5 +203,45 @@ impl axum::response::IntoResponse for Refused {
             Refused::Split(error) => Problem::new(StatusCode::BAD_REQUEST, error.to_string()),
         };
         problem.into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::Request;
+    use tower::ServiceExt;
+
+    /// Who reaches a producer past the gateway writes nothing, whatever it says of itself.
+    #[tokio::test]
+    async fn only_the_gateway_is_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let topic = topic::embedded::Topic::open(&dir.path().join("topic"), Default::default()).unwrap();
+        let key = Key::new(b"the key of the gateway");
+        let mut registry = Registry::default();
+        let router = Producer::new(Config::default(), key.clone(), topic.writer(), &mut registry).router();
+        let now = SystemTime::now();
+        let (soon, past) = (now + Duration::from_secs(10), now - Duration::from_secs(3600));
+        let refused = StatusCode::UNAUTHORIZED;
+        let cases = [
+            (None, refused),
+            (Some("acme".to_owned()), refused),
+            (Some("*".to_owned()), refused),
+            (Some(Key::new(b"another key").sign("acme", soon)), refused),
+            (Some(key.sign("acme", soon).replace("acme", "globex")), refused),
+            (Some(key.sign("acme", past)), refused),
+            (Some(key.sign("no organisation", soon)), refused),
+            (Some(key.sign("acme", soon)), StatusCode::ACCEPTED),
+            (Some(key.sign("globex", soon)), StatusCode::FORBIDDEN),
+        ];
+        for (identity, expected) in cases {
+            let mut request = Request::post("/api/v1/logs");
+            if let Some(identity) = &identity {
+                request = request.header(handoff::IDENTITY, identity);
+            }
+            let event = r#"{"message":"m","organizationId":"acme"}"#;
+            let answer = router.clone().oneshot(request.body(Body::from(event)).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), expected, "{identity:?}");
+        }
     }
 }

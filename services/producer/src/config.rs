@@ -1,6 +1,7 @@
 //! The settings of `logpipeline-producer`.
 
 use crate::api;
+use handoff::Key;
 use process::body::BodyLimits;
 use settings::Settings;
 use std::net::SocketAddr;
@@ -12,6 +13,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The topic that events go to.
     pub kafka: topic::kafka::Config,
+    /// The key of the gateway, whose requests alone are taken.
+    pub gateway_key: Key,
     /// Limits of requests.
     pub api: api::Config,
 }
@@ -23,6 +26,11 @@ impl Config {
         Config {
             listen: settings.value("LOGPIPELINE_LISTEN", "Address of the API", "0.0.0.0:8080"),
             kafka: topic::kafka::Config::read(settings),
+            gateway_key: Key::new(settings.required_key(
+                "LOGPIPELINE_GATEWAY_KEY",
+                "Key of at least 32 bytes that the gateway signs with whose a request is; others are refused",
+                handoff::KEY_BYTES,
+            ).as_bytes()),
             api: api::Config {
                 body: BodyLimits {
                     wire_bytes: size(

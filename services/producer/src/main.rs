@@ -26,7 +26,7 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let server = Server::bind(config.listen, Limits::default())?;
     let topic = Topic::new(config.kafka, kafka::Metrics::register(metrics.registry()))?;
     let writer = topic.writer()?;
-    let producer = Producer::new(config.api, writer.clone(), metrics.registry());
+    let producer = Producer::new(config.api, config.gateway_key, writer.clone(), metrics.registry());
     let readiness = Readiness::new().check("kafka", move || {
         let writer = writer.clone();
         async move { writer.ready().await.map_err(|error| error.to_string()) }

@@ -23,6 +23,7 @@ fn all_that_is_wrong_is_told_at_once_and_no_secret() {
             ("LOGPIPELINE_KAFKA_SASL_PASSWORD", "hunter-one"),
             ("LOGPIPELINE_KAFKA_SASL_PASSWORD_FILE", "/nowhere"),
             ("LOGPIPELINE_KAFKA_SSL_KEY_PASSWORD_FILE", "/nowhere/at/all"),
+            ("LOGPIPELINE_GATEWAY_KEY", "hunter-two"),
             ("LOGPIPELINE_REQUEST_BYTES", "10MB"),
             ("LOGPIPELINE_REQUEST_DECODED_BYTES", "1.5Gi"),
             ("LOGPIPELINE_REQUESTS_MEMORY", "-1"),
@@ -40,6 +41,7 @@ fn all_that_is_wrong_is_told_at_once_and_no_secret() {
         ("LOGPIPELINE_KAFKA_SASL_MECHANISM=GSSAPI:", "use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
         ("LOGPIPELINE_KAFKA_SASL_PASSWORD and LOGPIPELINE_KAFKA_SASL_PASSWORD_FILE", "set one of them"),
         ("LOGPIPELINE_KAFKA_SSL_KEY_PASSWORD_FILE=/nowhere/at/all:", "No such file"),
+        ("LOGPIPELINE_GATEWAY_KEY has fewer than 32 bytes", ""),
         ("LOGPIPELINE_REQUEST_BYTES=10MB:", "write it like"),
         ("LOGPIPELINE_REQUEST_DECODED_BYTES=1.5Gi:", "write it like"),
         ("LOGPIPELINE_REQUESTS_MEMORY=-1:", "write it like"),
@@ -48,12 +50,15 @@ fn all_that_is_wrong_is_told_at_once_and_no_secret() {
         ("LOGPIPELINE_DRAIN_DELAY=soon:", "write it like"),
         ("LOGPIPELINE_LOG_FORMAT=xml:", "use text or json"),
     ]);
-    ended.assert_hides(&["hunter-one"]);
+    ended.assert_hides(&["hunter-one", "hunter-two"]);
 }
 
 #[test]
 fn what_is_missing_is_told() {
-    let missing = [("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS is not set:", "host:port")];
+    let missing = [
+        ("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS is not set:", "host:port"),
+        ("LOGPIPELINE_GATEWAY_KEY is not set, nor LOGPIPELINE_GATEWAY_KEY_FILE:", "at least 32 bytes"),
+    ];
     run(PRODUCER, &[], &[]).assert_refused(&missing);
     // Empty, as templates leave it, is not set.
     run(PRODUCER, &[], &[("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS", "")]).assert_refused(&missing);
@@ -64,6 +69,7 @@ fn sasl_without_user_and_password_is_told() {
     let variables = [
         ("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1"),
         ("LOGPIPELINE_KAFKA_SECURITY_PROTOCOL", "SASL_SSL"),
+        ("LOGPIPELINE_GATEWAY_KEY", "a key of the tests, 32 bytes or more"),
     ];
     run(PRODUCER, &[], &variables).assert_refused(&[(
         "SASL needs",
@@ -81,6 +87,7 @@ fn nothing_is_bound_before_the_settings_are_good() {
         ("LOGPIPELINE_LISTEN", &*taken),
         ("LOGPIPELINE_ADMIN_LISTEN", &*taken),
         ("LOGPIPELINE_LOG_FORMAT", "text"),
+        ("LOGPIPELINE_GATEWAY_KEY", "a key of the tests, 32 bytes or more"),
     ];
     let ended = run(PRODUCER, &[], &variables);
     assert!(ended.code == Some(1) && ended.errors.contains(&taken), "{ended:?}");

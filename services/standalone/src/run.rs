@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::Context;
 use consumer::Consumer;
-use gateway::{Gateway, Parts, Upstream, auth::Keys};
+use gateway::{Breakers, Gateway, Parts, Upstream, WriteLimits, auth::Keys};
 use process::{health::Readiness, metrics::Metrics, server, shutdown, telemetry};
 use producer::Producer;
 use std::{
@@ -47,7 +47,12 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let keys = Keys::new(&data.secret);
     let before = drain::counts(&store).await?;
 
-    let producer = Producer::new(producer::Config::default(), topic.writer(), metrics.registry());
+    // Both are in this process: a key of its own for each run.
+    let mut secret = [0; handoff::KEY_BYTES];
+    getrandom::fill(&mut secret)?;
+    let gateway_key = handoff::Key::new(&secret);
+    let producer =
+        Producer::new(producer::Config::default(), gateway_key.clone(), topic.writer(), metrics.registry());
     let consumer = Consumer::new(
         consumer::Config::default(),
         Arc::new(store.clone()) as Arc<dyn Sink>,
@@ -55,10 +60,13 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     );
     let parts = Parts {
         keys: keys.clone(),
+        gateway_key,
         producer: Upstream::local(producer.router()),
         consumer: Upstream::local(consumer.router()),
         store: Arc::new(store.clone()),
         topic: topic.viewer(),
+        breakers: Breakers::register(metrics.registry()),
+        writes: WriteLimits::default(),
     };
     let readiness = readiness(topic.writer(), store.clone());
     let layer = metrics.http_layer();

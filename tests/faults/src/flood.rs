@@ -3,7 +3,7 @@
 //! Ids are numbered instead of remembered, so that any number of events can be accounted for: of each organisation
 //! exactly the first so many are acknowledged.
 
-use crate::load::{ORGANIZATION, http_with};
+use crate::load::{http_with, identity};
 use bytes::Bytes;
 use rand::{Rng, distr::Alphanumeric};
 use std::{
@@ -176,7 +176,8 @@ impl Client {
 
     async fn post(&self, url: &str, body: Bytes) -> Answer {
         let sent = Instant::now();
-        let request = self.http.post(format!("{url}/api/v1/logs")).header(ORGANIZATION, "*").body(body);
+        let request =
+            self.http.post(format!("{url}/api/v1/logs")).header(handoff::IDENTITY, identity()).body(body);
         let answer =
             |status, retry_after, text| Answer { sent, took: sent.elapsed(), status, retry_after, text };
         match request.send().await {

@@ -54,6 +54,7 @@ impl Service {
         let log = log_of(parts, &name);
         let mut command = program("logpipeline-producer", parts, &log)?;
         command.env("LOGPIPELINE_LISTEN", format!("127.0.0.1:{port}"));
+        command.env("LOGPIPELINE_GATEWAY_KEY", crate::load::GATEWAY_KEY);
         command.env("LOGPIPELINE_ACK_TIMEOUT", humantime::format_duration(ACK_TIMEOUT).to_string());
         Service::start(name, log, command)
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("record", &[]),
     ("resilience", &[]),
+    ("handoff", &[]),
     ("process", &["settings"]),
     ("settings", &[]),
     ("topic", &["record", "settings"]),
@@ -20,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "record",
             "resilience",
+            "handoff",
             "process",
             "topic",
             "store",
@@ -31,9 +33,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("layout-tests", &[]),
     ("browser-tests", &[]),
-    ("fault-tests", &["topic"]),
+    ("fault-tests", &["handoff", "topic"]),
 ];
-const SHARED: &[&str] = &["record", "resilience", "process", "settings", "topic", "store"];
+const SHARED: &[&str] = &["record", "resilience", "handoff", "process", "settings", "topic", "store"];
 
 fn workspace() -> Metadata {
     MetadataCommand::new().no_deps().exec().expect("cargo metadata reads the workspace")

@@ -1,86 +1,179 @@
 //! A service at an address: its requests keep their path, lose what concerns only one connection, and get an answer in
-//! bounded time.
+//! bounded time, from another address of the service when the first cannot be reached.
 
+use super::{
+    body::{Progress, Sending},
+    endpoints::{Chosen, Endpoints, NoEndpoint},
+};
+use crate::breakers::Breakers;
 use axum::{
     body::Body,
-    http::{HeaderName, Request, Response, StatusCode, Uri, header},
+    http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header, uri::Authority},
     response::IntoResponse,
 };
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{Client, Error, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use process::problem::Problem;
-use std::{convert::Infallible, time::Duration};
-use tower::Service;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tower::retry::budget::{Budget, TpsBudget};
 
 /// Longest wait for a connection.
-const CONNECTED_WITHIN: Duration = Duration::from_secs(2);
-/// Longest wait for the head of an answer; somewhat longer than the producer waits for Kafka.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(35);
+const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
+/// Longest wait for the head of an answer once the request is sent; somewhat longer than the producer waits for Kafka.
+pub(super) const ANSWERED_WITHIN: Duration = Duration::from_secs(35);
+/// And for a request whose body does not end.
+const ENDS_WITHIN: Duration = Duration::from_secs(120);
 /// A connection that is not used for so long is closed, before the other side does so in the middle of a request.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(30);
+/// Addresses that one request may try.
+const TRIES: usize = 3;
+/// Tries beyond the first, as a share of the requests of the last ten seconds: more would make an outage worse.
+const RETRY_SHARE: f32 = 0.2;
+/// And so many a second in any case, for a gateway with few requests.
+const RETRIES_A_SECOND: u32 = 10;
 /// Headers that concern one connection only (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 7] = [
+const HOP_BY_HOP: [HeaderName; 6] = [
     header::CONNECTION,
     header::TE,
     header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     header::PROXY_AUTHORIZATION,
-    header::HOST,
 ];
 
-type HttpClient = Client<HttpConnector, Body>;
-
-/// The service at `base`, which has scheme and authority.
-pub(super) fn service(
-    base: Uri,
-) -> impl Service<
-    Request<Body>,
-    Response = Response<Body>,
-    Error = Infallible,
-    Future = impl Future<Output = Result<Response<Body>, Infallible>> + Send,
-> + Clone
-+ Send
-+ Sync {
-    let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(CONNECTED_WITHIN));
-    connector.set_nodelay(true);
-    let client: HttpClient = Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .build(connector);
-    tower::service_fn(move |request| {
-        let (client, base) = (client.clone(), base.clone());
-        async move { Ok(call(&client, &base, request).await) }
-    })
+/// All addresses of a service, and the connections to them.
+pub(super) struct Remote {
+    name: &'static str,
+    client: Client<HttpConnector, Body>,
+    host: HeaderValue,
+    endpoints: Arc<Endpoints>,
+    retries: TpsBudget,
 }
 
-async fn call(client: &HttpClient, base: &Uri, mut request: Request<Body>) -> Response<Body> {
-    *request.uri_mut() = at(base, request.uri());
-    HOP_BY_HOP.iter().for_each(|name| drop(request.headers_mut().remove(name)));
-    let problem = match tokio::time::timeout(ANSWERED_WITHIN, client.request(request)).await {
-        Ok(Ok(answer)) => return answer.map(Body::new),
-        Ok(Err(error)) if error.is_connect() => unavailable("nothing answers there"),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "a request to a service failed");
-            unavailable("the connection broke before there was an answer")
+impl Remote {
+    /// The service at `base`, which has a host.
+    pub(super) fn new(name: &'static str, base: &Uri, breakers: Breakers) -> Remote {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECTED_WITHIN));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .set_host(false)
+            .build(connector);
+        let authority = base.authority().map_or("", Authority::as_str);
+        let host = HeaderValue::from_str(authority).expect("an authority is ASCII without blanks");
+        let name_or_address = base.host().unwrap_or("").trim_matches(['[', ']']).to_owned();
+        let endpoints = Endpoints::start(name, name_or_address, base.port_u16().unwrap_or(80), breakers);
+        let retries = TpsBudget::new(Duration::from_secs(10), RETRIES_A_SECOND, RETRY_SHARE);
+        Remote { name, client, host, endpoints, retries }
+    }
+
+    /// Sends the request to one address after the other until it has an answer, as long as that is safe: nothing of its
+    /// body was read.
+    pub(super) async fn call(&self, request: Request<Body>) -> Response<Body> {
+        let (mut head, body) = request.into_parts();
+        HOP_BY_HOP.iter().for_each(|name| drop(head.headers.remove(name)));
+        head.headers.insert(header::HOST, self.host.clone());
+        let sending = Sending::new(body);
+        self.retries.deposit();
+        let mut tried = Vec::new();
+        let problem = loop {
+            let chosen = match self.endpoints.choose(&tried).await {
+                Ok(chosen) => chosen,
+                Err(none) => break self.unavailable(&none.to_string(), retry_after(&none)),
+            };
+            tried.push(chosen.endpoint.address);
+            let mut request = Request::from_parts(head.clone(), sending.body());
+            *request.uri_mut() = at(chosen.endpoint.address, request.uri());
+            let why = match self.try_once(chosen, request, &sending).await {
+                Ok(response) => return response,
+                Err(why) => why,
+            };
+            if sending.progress() == Progress::Broken {
+                break Problem::new(StatusCode::BAD_REQUEST, "the request's body broke off");
+            }
+            let again = sending.can_be_sent_again() && tried.len() < TRIES && self.retries.withdraw();
+            if !again {
+                break self.unavailable(why, Duration::from_secs(1));
+            }
+        };
+        problem.into_response()
+    }
+
+    async fn try_once(
+        &self,
+        Chosen { permit, under_way, .. }: Chosen,
+        request: Request<Body>,
+        sending: &Sending,
+    ) -> Result<Response<Body>, &'static str> {
+        let overdue = async {
+            sending.ended().await;
+            tokio::time::sleep(ANSWERED_WITHIN).await;
+        };
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(ENDS_WITHIN, self.client.request(request)) => answer.ok(),
+            () = overdue => None,
+        };
+        drop(under_way);
+        match (answer, sending.progress()) {
+            (Some(Ok(response)), _) => {
+                // A 503 is a service that is there and has no room, or whose own dependency is out: it says so at once.
+                match response.status() {
+                    StatusCode::SERVICE_UNAVAILABLE => permit.succeeded(),
+                    status if status.is_server_error() => permit.failed(status.as_str()),
+                    _ => permit.succeeded(),
+                }
+                Ok(response.map(Body::new))
+            }
+            (_, Progress::Broken) => {
+                permit.ignored();
+                Err("the request's body broke off")
+            }
+            (Some(Err(error)), _) => {
+                self.endpoints.look_again();
+                tracing::debug!(%error, service = self.name, "a request failed");
+                let why = what_failed(&error);
+                permit.failed(why);
+                Err(why)
+            }
+            (None, Progress::Complete) => {
+                permit.failed("no answer in time");
+                Err("there is no answer in time; what was sent may be stored nevertheless")
+            }
+            (None, _) => {
+                permit.ignored();
+                Err("the request's body did not end in time")
+            }
         }
-        Err(_) => unavailable("there is no answer in time"),
-    };
-    problem.into_response()
+    }
+
+    fn unavailable(&self, why: &str, retry_after: Duration) -> Problem {
+        let detail = format!("the {} is unavailable: {why}; send the request again later", self.name);
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(retry_after)
+    }
 }
 
-fn at(base: &Uri, uri: &Uri) -> Uri {
-    let mut parts = base.clone().into_parts();
-    parts.path_and_query = uri.path_and_query().cloned();
-    Uri::from_parts(parts).unwrap_or_else(|_| base.clone())
+fn what_failed(error: &Error) -> &'static str {
+    match error.is_connect() {
+        true => "nothing answers there",
+        false => "the connection broke before there was an answer",
+    }
 }
 
-fn unavailable(why: &str) -> Problem {
-    let detail = format!("the service that takes this is unavailable: {why}; send the request again later");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(1))
+fn retry_after(none: &NoEndpoint) -> Duration {
+    match none {
+        NoEndpoint::Unknown => Duration::from_secs(1),
+        NoEndpoint::Broken { retry_after } => *retry_after,
+    }
+}
+
+fn at(address: SocketAddr, uri: &Uri) -> Uri {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let uri = Uri::builder().scheme("http").authority(address.to_string()).path_and_query(path).build();
+    uri.expect("an address and a path are a URI")
 }
 
 #[cfg(test)]
@@ -89,22 +182,8 @@ mod tests {
 
     #[test]
     fn a_request_keeps_its_path_and_query() {
-        let base = "http://producer:8080".parse().unwrap();
-        let at = |path: &str| at(&base, &path.parse().unwrap()).to_string();
-        assert_eq!(at("/api/v1/logs?x=1"), "http://producer:8080/api/v1/logs?x=1");
-        assert_eq!(at("http://other/api"), "http://producer:8080/api");
-    }
-
-    #[tokio::test]
-    async fn a_service_that_is_not_there_is_a_503_with_a_time_to_come_back() {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut service = service(format!("http://{free}").parse().unwrap());
-        let request = Request::get("/api/v1/logs").body(Body::empty()).unwrap();
-        let response = match service.call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        };
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert!(response.headers().contains_key(header::RETRY_AFTER));
+        let at = |address: &str, uri: &str| at(address.parse().unwrap(), &uri.parse().unwrap()).to_string();
+        assert_eq!(at("10.0.0.7:8080", "/api/v1/logs?x=1"), "http://10.0.0.7:8080/api/v1/logs?x=1");
+        assert_eq!(at("[::1]:80", "http://other/api"), "http://[::1]:80/api");
     }
 }

@@ -111,7 +111,7 @@ async fn no_token_reads_or_writes_anothers_logs() {
     assert_eq!(pipeline.get_as(&globex, "/api/v1/logs?organization=acme").await.0, 403);
     assert_eq!(pipeline.get_as(&globex, "/api/v1/stats").await.1["total"], 0);
     // The gateway's own header to the producer is not the client's to set.
-    let forged = [("logpipeline-organization", "acme")];
+    let forged = [("logpipeline-identity", "acme")];
     let (status, refused) =
         pipeline.post_with(&globex, &forged, r#"{"message":"m","organizationId":"acme"}"#).await;
     assert_eq!(status, 403, "{refused}");

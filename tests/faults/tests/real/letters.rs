@@ -4,7 +4,7 @@ use crate::support::{KeepLogs, TURN, end};
 use bytes::Bytes;
 use fault_tests::{
     letters::{OnTopic, published, records},
-    load::{ORGANIZATION, http},
+    load::{http, identity},
     parts::Shape,
     run::System,
     verdict::{settled, topic},
@@ -106,7 +106,8 @@ async fn send(system: &System) -> Vec<(String, &'static str)> {
     let through = [(event(BREAKS_A_RULE), "the_rule"), (event(DIVIDES_BY_ZERO), "division by zero")];
     let lines: Vec<String> = through.iter().map(|(line, _)| line.clone()).chain([event("good")]).collect();
     letters.extend(through.iter().map(|(line, why)| (key(line), *why)));
-    let request = http().post(format!("{}/api/v1/logs", system.urls[0])).header(ORGANIZATION, "*");
+    let request =
+        http().post(format!("{}/api/v1/logs", system.urls[0])).header(handoff::IDENTITY, identity());
     let response = request.header("traceparent", TRACEPARENT).body(lines.join("\n")).send().await.unwrap();
     assert_eq!(response.status().as_u16(), 202, "{:?}", response.text().await);
     letters

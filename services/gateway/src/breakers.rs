@@ -1,0 +1,147 @@
+//! The circuit breakers of this gateway, by what they stand before: for metrics, the overview and the page.
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+use resilience::{SharedBreaker, Snapshot, State};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// All breakers; clones are the same.
+#[derive(Clone, Default)]
+pub struct Breakers(Arc<Mutex<BTreeMap<String, SharedBreaker>>>);
+
+impl Breakers {
+    /// None yet; what comes is shown in `registry`.
+    pub fn register(registry: &mut Registry) -> Breakers {
+        let breakers = Breakers::default();
+        registry.register_collector(Box::new(breakers.clone()));
+        breakers
+    }
+
+    /// Shows a breaker, and logs its transitions.
+    pub fn show(&self, dependency: impl Into<String>, breaker: &SharedBreaker) {
+        let dependency = dependency.into();
+        self.lock().insert(dependency.clone(), breaker.clone());
+        let mut changes = breaker.changes();
+        tokio::spawn(async move {
+            while let Some(status) = changes.next().await {
+                tracing::warn!(dependency, state = %status.state, because = status.because, "circuit breaker");
+            }
+        });
+    }
+
+    /// Forgets a breaker whose dependency is gone.
+    pub fn forget(&self, dependency: &str) {
+        self.lock().remove(dependency);
+    }
+
+    /// What each has to show now.
+    pub fn snapshots(&self) -> Vec<(String, Snapshot)> {
+        self.lock().iter().map(|(dependency, breaker)| (dependency.clone(), breaker.snapshot())).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, SharedBreaker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Breakers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.snapshots()).finish()
+    }
+}
+
+impl Collector for Breakers {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let snapshots = self.snapshots();
+        let state = ConstGauge::new(0_i64);
+        let help = "1 for the state that the circuit breaker has";
+        let mut family = encoder.encode_descriptor("breaker_state", help, None, state.metric_type())?;
+        for (dependency, snapshot) in &snapshots {
+            for state in State::ALL {
+                let labels = [("dependency", dependency.as_str()), ("state", state.name())];
+                ConstGauge::new(i64::from(snapshot.state == state)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let none = ConstCounter::new(0_u64);
+        let help = "Calls by what became of them";
+        let mut family = encoder.encode_descriptor("breaker_calls", help, None, none.metric_type())?;
+        for (dependency, snapshot) in &snapshots {
+            for (outcome, count) in outcomes(snapshot) {
+                let labels = [("dependency", dependency.as_str()), ("outcome", outcome)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Times that the circuit breaker changed its state";
+        let mut family = encoder.encode_descriptor("breaker_transitions", help, None, none.metric_type())?;
+        for (dependency, snapshot) in &snapshots {
+            for (kind, count) in transitions(snapshot) {
+                let labels = [("dependency", dependency.as_str()), ("transition", kind)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn outcomes(snapshot: &Snapshot) -> [(&'static str, u64); 7] {
+    let of = snapshot.counts;
+    [
+        ("succeeded", of.succeeded),
+        ("failed", of.failed),
+        ("slow", of.slow),
+        ("ignored", of.ignored),
+        ("dropped", of.dropped),
+        ("outdated", of.outdated),
+        ("refused", of.refused),
+    ]
+}
+
+fn transitions(snapshot: &Snapshot) -> [(&'static str, u64); 5] {
+    let of = snapshot.transitions;
+    [
+        ("opened", of.opened),
+        ("half_opened", of.half_opened),
+        ("reopened", of.reopened),
+        ("closed", of.closed),
+        ("forced", of.forced),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus_client::encoding::text::encode;
+    use resilience::BreakerConfig;
+
+    #[tokio::test]
+    async fn a_breaker_shows_its_state_calls_and_transitions() {
+        let mut registry = Registry::default();
+        let breakers = Breakers::register(&mut registry);
+        let breaker = SharedBreaker::new(BreakerConfig::default(), || 0.5).unwrap();
+        breakers.show("store", &breaker);
+        breaker.acquire().unwrap().succeeded();
+        breaker.force_open();
+        assert!(breaker.acquire().is_err());
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        for line in [
+            r#"breaker_state{dependency="store",state="forced_open"} 1"#,
+            r#"breaker_state{dependency="store",state="closed"} 0"#,
+            r#"breaker_calls_total{dependency="store",outcome="succeeded"} 1"#,
+            r#"breaker_calls_total{dependency="store",outcome="refused"} 1"#,
+            r#"breaker_transitions_total{dependency="store",transition="forced"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        breakers.forget("store");
+        assert!(breakers.snapshots().is_empty());
+    }
+}
