@@ -1,11 +1,14 @@
 //! The settings of `logpipeline-gateway`.
 
-use crate::WriteLimits;
+use crate::{CacheConfig, WriteLimits};
 use settings::Settings;
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 /// As many as the hash has (RFC 7518, section 3.2).
 const JWT_SECRET_BYTES: usize = 32;
+
+/// Longest time that an answer is kept.
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A gateway as a process of its own.
 #[derive(Clone)]
@@ -20,6 +23,8 @@ pub struct Config {
     pub producer: http::Uri,
     /// Address of the consumers' admin servers.
     pub consumer: http::Uri,
+    /// How answers are kept.
+    pub cache: CacheConfig,
     /// How many writes may be under way.
     pub writes: WriteLimits,
     /// The topic, for lag and live tail.
@@ -59,6 +64,27 @@ impl Config {
                 "http://logpipeline-consumer:9090",
                 base,
             ),
+            cache: CacheConfig {
+                bytes: settings.bytes("LOGPIPELINE_CACHE_MEMORY", "Bytes of answers kept in memory", "64Mi"),
+                present: settings.duration_within(
+                    "LOGPIPELINE_CACHE_PRESENT",
+                    "How long an answer about the last minutes is given again; 0s asks the store every time",
+                    "1s",
+                    Duration::ZERO..=A_DAY,
+                ),
+                past: settings.duration_within(
+                    "LOGPIPELINE_CACHE_PAST",
+                    "How long an answer about what is more than five minutes old is given again",
+                    "60s",
+                    Duration::ZERO..=A_DAY,
+                ),
+                stale: settings.duration_within(
+                    "LOGPIPELINE_CACHE_STALE",
+                    "How long after that an answer is kept for the time when the store is out",
+                    "15m",
+                    Duration::ZERO..=A_DAY,
+                ),
+            },
             writes: WriteLimits {
                 all: settings.within(
                     "LOGPIPELINE_WRITES",

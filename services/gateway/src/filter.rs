@@ -4,10 +4,8 @@ use crate::{
     auth::Caller,
     params::{bad, levels, time},
 };
-use axum::http::StatusCode;
 use process::problem::Problem;
-use std::time::Duration;
-use store::{Filter, QueryError};
+use store::Filter;
 
 /// Words a query may have; each costs a pass over every event looked at.
 const WORDS: usize = 16;
@@ -46,11 +44,4 @@ pub(crate) fn filter(
         service: service.filter(|service| !service.is_empty()).map(str::to_owned),
         words,
     })
-}
-
-/// The one place where the store's answers become HTTP.
-#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-pub(crate) fn store_problem(error: QueryError) -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}; ask again later"))
-        .retry_after(Duration::from_secs(1))
 }

@@ -1,7 +1,11 @@
 //! `GET /api/v1/ledger`: what became of every offset of every partition.
 
-use crate::{Gateway, auth::MayRead, filter::store_problem};
-use axum::{Json, extract::State};
+use crate::{
+    Gateway,
+    auth::MayRead,
+    reads::{Answer, Freshness, Key},
+};
+use axum::extract::State;
 use process::problem::Problem;
 use serde::Serialize;
 use store::LedgerRow;
@@ -32,13 +36,15 @@ pub(crate) struct Partition {
     balanced: bool,
 }
 
-pub(crate) async fn ledger(
-    State(gateway): State<Gateway>,
-    MayRead(_): MayRead,
-) -> Result<Json<Ledger>, Problem> {
-    let rows = gateway.store().ledger().await.map_err(store_problem)?;
-    let offsets = gateway.topic().offsets().await;
-    Ok(Json(join(&rows, offsets.map_err(|error| error.to_string()))))
+pub(crate) async fn ledger(State(gateway): State<Gateway>, MayRead(_): MayRead) -> Result<Answer, Problem> {
+    let key = Key { organization: None, route: "ledger", question: String::new() };
+    let reads = gateway.reads().clone();
+    let make = async move {
+        let rows = gateway.reads().ask(gateway.store().ledger()).await?;
+        let offsets = gateway.topic().offsets().await;
+        Ok(join(&rows, offsets.map_err(|error| error.to_string())))
+    };
+    Ok(reads.answer(key, Freshness::Now, make).await?)
 }
 
 /// Lays the ends of the topic beside the rows of the store. A partition that the store does not know yet gets a row

@@ -13,6 +13,7 @@ mod forward;
 mod ledger;
 mod overview;
 mod params;
+mod reads;
 mod routes;
 mod search;
 mod stats;
@@ -22,5 +23,6 @@ mod upstream;
 
 pub use admission::WriteLimits;
 pub use breakers::Breakers;
+pub use reads::{CacheConfig, Reads};
 pub use routes::{Gateway, Parts};
 pub use upstream::Upstream;

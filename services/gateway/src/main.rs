@@ -1,6 +1,6 @@
 //! `logpipeline-gateway`: the door for clients, in front of producers, Kafka and PostgreSQL.
 
-use gateway::{Breakers, Gateway, Parts, Upstream, auth::Keys, config::Config};
+use gateway::{Breakers, Gateway, Parts, Reads, Upstream, auth::Keys, config::Config};
 use process::{
     health::Readiness,
     metrics::Metrics,
@@ -34,6 +34,7 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
         producer: Upstream::remote("producer", &config.producer, &breakers),
         consumer: Upstream::remote("consumer", &config.consumer, &breakers),
         store: Arc::new(store.clone()),
+        reads: Reads::new(config.cache, &breakers, metrics.registry()),
         topic: topic.viewer(),
         breakers,
         writes: config.writes,

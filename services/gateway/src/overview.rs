@@ -1,6 +1,6 @@
 //! `GET /api/v1/overview`: all parts of the pipeline at a glance, gathered at one time, partial when one is out.
 
-use crate::{Gateway, auth::MayRead, ledger::join};
+use crate::{Gateway, auth::MayRead, ledger::join, reads::ReadError};
 use axum::{Json, extract::State};
 use resilience::Snapshot;
 use serde_json::{Value, json};
@@ -14,8 +14,8 @@ pub(crate) async fn overview(State(gateway): State<Gateway>, MayRead(caller): Ma
     let (offsets, rows, producer, consumer) = tokio::join!(
         within(gateway.topic().offsets()),
         within(async {
-            let rows = gateway.store().ledger().await?;
-            Ok::<_, store::QueryError>((rows, asked.elapsed()))
+            let rows = gateway.reads().ask(gateway.store().ledger()).await?;
+            Ok::<_, ReadError>((rows, asked.elapsed()))
         }),
         gateway.producer().status(DEADLINE),
         gateway.consumer().status(DEADLINE),

@@ -1,8 +1,8 @@
 //! Everything the gateway answers.
 
 use crate::{
-    Breakers, Upstream, WriteLimits, admission::Admission, auth::Keys, forward, ledger, overview, search,
-    stats, tail, tail::Tail, ui,
+    Breakers, Reads, Upstream, WriteLimits, admission::Admission, auth::Keys, forward, ledger, overview,
+    search, stats, tail, tail::Tail, ui,
 };
 use axum::{
     Router,
@@ -29,6 +29,8 @@ pub struct Parts {
     pub consumer: Upstream,
     /// Answers the reads.
     pub store: Arc<dyn Query>,
+    /// How it is asked.
+    pub reads: Reads,
     /// For lag and live tail.
     pub topic: Arc<dyn Viewer>,
     /// The circuit breakers before all of these.
@@ -86,6 +88,11 @@ impl Gateway {
         &self.parts.consumer
     }
 
+    pub(crate) fn reads(&self) -> &Reads {
+        &self.parts.reads
+    }
+
+    /// To be asked by [`Gateway::reads`] only.
     pub(crate) fn store(&self) -> &dyn Query {
         &*self.parts.store
     }

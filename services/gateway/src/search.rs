@@ -3,16 +3,13 @@
 use crate::{
     Gateway,
     auth::MayRead,
-    filter::{filter, store_problem},
+    filter::filter,
     params::{Params, bad},
+    reads::{Answer, Freshness, Key, ReadError},
 };
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::extract::{Path, State};
 use process::problem::Problem;
-use record::LogRecord;
+use record::{LogRecord, Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use store::{Cursor, SearchQuestion};
@@ -47,7 +44,7 @@ pub(crate) async fn search(
     State(gateway): State<Gateway>,
     MayRead(caller): MayRead,
     Params(params): Params<SearchParams>,
-) -> Result<Json<SearchAnswer>, Problem> {
+) -> Result<Answer, Problem> {
     let limit = params.limit.unwrap_or(USUAL);
     if !(1..=MOST).contains(&limit) {
         return Err(bad(format!("limit must be 1 to {MOST}, not {limit}")));
@@ -66,8 +63,18 @@ pub(crate) async fn search(
         after: after.map_err(|error| bad(format!("cursor: {error}")))?,
         budget: BUDGET,
     };
-    let page = gateway.store().search(question).await.map_err(store_problem)?;
-    Ok(Json(SearchAnswer { logs: page.logs, next_cursor: page.next.map(|cursor| cursor.to_string()) }))
+    let key = Key {
+        organization: Some(question.filter.organization.clone()),
+        route: "logs",
+        question: format!("{question:?}"),
+    };
+    let freshness = Freshness::until(question.filter.to, Timestamp::now());
+    let reads = gateway.reads().clone();
+    let make = async move {
+        let page = gateway.reads().ask(gateway.store().search(question)).await?;
+        Ok(SearchAnswer { logs: page.logs, next_cursor: page.next.map(|cursor| cursor.to_string()) })
+    };
+    Ok(reads.answer(key, freshness, make).await?)
 }
 
 #[derive(Deserialize)]
@@ -81,12 +88,16 @@ pub(crate) async fn get(
     MayRead(caller): MayRead,
     Path(id): Path<String>,
     Params(params): Params<GetParams>,
-) -> Result<Json<LogRecord>, Problem> {
+) -> Result<Answer, Problem> {
     let organization = caller.reads(params.organization.as_deref())?;
-    let id = id.parse().map_err(|error| bad(format!("`{id}` is no event id: {error}")))?;
-    match gateway.store().get(&organization, id).await.map_err(store_problem)? {
-        Some(record) => Ok(Json(record)),
+    let id: Uuid = id.parse().map_err(|error| bad(format!("`{id}` is no event id: {error}")))?;
+    let key = Key { organization: Some(organization.clone()), route: "log", question: id.to_string() };
+    let reads = gateway.reads().clone();
+    let make = async move {
+        let record = gateway.reads().ask(gateway.store().get(&organization, id)).await?;
         // The same answer whether another organisation has it or nobody: ids are no oracle.
-        None => Err(Problem::new(StatusCode::NOT_FOUND, format!("{organization} has no event {id}"))),
-    }
+        record.ok_or_else(|| ReadError::NotFound(format!("{organization} has no event {id}")))
+    };
+    // An event does not change.
+    Ok(reads.answer(key, Freshness::Past, make).await?)
 }

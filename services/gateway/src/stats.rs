@@ -3,15 +3,16 @@
 use crate::{
     Gateway,
     auth::MayRead,
-    filter::{filter, store_problem},
+    filter::filter,
     params::{Params, bad, seconds},
+    reads::{Answer, Freshness, Key, ReadError},
 };
-use axum::{Json, extract::State};
+use axum::extract::State;
 use process::problem::Problem;
 use record::{Level, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
-use store::StatsQuestion;
+use store::{Filter, StatsQuestion};
 
 /// Buckets when the request does not say how wide they are.
 const USUAL: u64 = 120;
@@ -59,8 +60,8 @@ pub(crate) async fn stats(
     State(gateway): State<Gateway>,
     MayRead(caller): MayRead,
     Params(params): Params<StatsParams>,
-) -> Result<Json<StatsAnswer>, Problem> {
-    let mut filter = filter(
+) -> Result<Answer, Problem> {
+    let filter = filter(
         &caller,
         params.organization.as_deref(),
         (params.from.as_deref(), params.to.as_deref()),
@@ -69,22 +70,39 @@ pub(crate) async fn stats(
         params.q.as_deref(),
     )?;
     let asked = params.interval.as_deref().map(|text| seconds("interval", text)).transpose()?;
+    if let (Some(from), Some(to)) = (filter.from, filter.to) {
+        // Judged before anybody is asked; an open end is judged when it is known.
+        interval(asked, length(from, to))?;
+    }
+    let key = Key {
+        organization: Some(filter.organization.clone()),
+        route: "stats",
+        question: format!("{filter:?} {asked:?}"),
+    };
+    let freshness = Freshness::until(filter.to, Timestamp::now());
+    let reads = gateway.reads().clone();
+    Ok(reads.answer(key, freshness, count(gateway, filter, asked)).await?)
+}
+
+async fn count(gateway: Gateway, mut filter: Filter, asked: Option<u64>) -> Result<StatsAnswer, ReadError> {
     if filter.from.is_none() || filter.to.is_none() {
         // An open end is where the organisation's events begin or end.
-        let span = gateway.store().span(&filter).await.map_err(store_problem)?;
+        let span = gateway.reads().ask(gateway.store().span(&filter)).await?;
         let Some((oldest, newest)) = span else {
             let interval_seconds = asked.unwrap_or(60);
             let (from, to, buckets) = (filter.from, filter.to, Vec::new());
-            return Ok(Json(StatsAnswer { total: 0, from, to, interval_seconds, buckets, partial: false }));
+            return Ok(StatsAnswer { total: 0, from, to, interval_seconds, buckets, partial: false });
         };
         let after_newest = Timestamp::from_nanos(newest.as_nanos().saturating_add(1)).unwrap_or(newest);
         filter.from.get_or_insert(oldest);
         filter.to.get_or_insert(after_newest);
     }
     let (from, to) = (filter.from, filter.to);
-    let interval_seconds = interval(asked, length(from, to))?;
+    let length = length(from.unwrap_or(Timestamp::MIN), to.unwrap_or(Timestamp::MAX));
+    let interval_seconds =
+        interval(asked, length).map_err(|wrong| ReadError::Question(wrong.detail().into()))?;
     let question = StatsQuestion { filter, interval: Duration::from_secs(interval_seconds), budget: BUDGET };
-    let counted = gateway.store().stats(question).await.map_err(store_problem)?;
+    let counted = gateway.reads().ask(gateway.store().stats(question)).await?;
     let buckets: Vec<Bucket> = counted
         .buckets
         .into_iter()
@@ -95,12 +113,12 @@ pub(crate) async fn stats(
         })
         .collect();
     let total = buckets.iter().map(|bucket| bucket.count).sum();
-    Ok(Json(StatsAnswer { total, from, to, interval_seconds, buckets, partial: counted.partial }))
+    Ok(StatsAnswer { total, from, to, interval_seconds, buckets, partial: counted.partial })
 }
 
 /// Seconds between two times, rounded up.
-fn length(from: Option<Timestamp>, to: Option<Timestamp>) -> u64 {
-    let nanos = to.unwrap_or(Timestamp::MAX).as_nanos() - from.unwrap_or(Timestamp::MIN).as_nanos();
+fn length(from: Timestamp, to: Timestamp) -> u64 {
+    let nanos = to.as_nanos() - from.as_nanos();
     u64::try_from(nanos).unwrap_or(0).div_ceil(1_000_000_000)
 }
 

@@ -10,10 +10,11 @@ use axum::{
     routing::post,
 };
 use gateway::{
-    Breakers, Gateway, Parts, Upstream, WriteLimits,
+    Breakers, CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits,
     auth::{Keys, WRITE},
 };
 use handoff::Key;
+use prometheus_client::registry::Registry;
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
@@ -52,6 +53,7 @@ impl Door {
             producer: Upstream::remote("producer", &url.parse().unwrap(), &breakers),
             consumer: Upstream::local(Router::new()),
             store: Arc::new(store),
+            reads: Reads::new(CacheConfig::default(), &breakers, &mut Registry::default()),
             topic: topic.viewer(),
             breakers: breakers.clone(),
             writes,
@@ -194,9 +196,12 @@ async fn writes_spread_over_all_producers_and_go_on_when_one_is_gone() {
     let (address, one) = first.serve(loopback(0)).await;
     let other: SocketAddr = (Ipv6Addr::LOCALHOST, address.port()).into();
     let (_, _other) = second.serve(other).await;
-    let names: Vec<SocketAddr> = tokio::net::lookup_host(("localhost", address.port())).await.unwrap().collect();
+    let names: Vec<SocketAddr> =
+        tokio::net::lookup_host(("localhost", address.port())).await.unwrap().collect();
     if !names.contains(&other) {
-        eprintln!("LEFT OUT: localhost has no IPv6 address here ({names:?}), so there is no name with two addresses");
+        eprintln!(
+            "LEFT OUT: localhost has no IPv6 address here ({names:?}), so there is no name with two addresses"
+        );
         return;
     }
     let door = Door::new(&format!("http://localhost:{}", address.port()), WriteLimits::default());

@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::Context;
 use consumer::Consumer;
-use gateway::{Breakers, Gateway, Parts, Upstream, WriteLimits, auth::Keys};
+use gateway::{Breakers, CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits, auth::Keys};
 use process::{health::Readiness, metrics::Metrics, server, shutdown, telemetry};
 use producer::Producer;
 use std::{
@@ -58,6 +58,9 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         Arc::new(store.clone()) as Arc<dyn Sink>,
         metrics.registry(),
     );
+    let breakers = Breakers::register(metrics.registry());
+    // The store is in this process: what is new is seen at once.
+    let cache = CacheConfig { present: Duration::ZERO, ..CacheConfig::default() };
     let parts = Parts {
         keys: keys.clone(),
         gateway_key,
@@ -65,7 +68,8 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         consumer: Upstream::local(consumer.router()),
         store: Arc::new(store.clone()),
         topic: topic.viewer(),
-        breakers: Breakers::register(metrics.registry()),
+        reads: Reads::new(cache, &breakers, metrics.registry()),
+        breakers,
         writes: WriteLimits::default(),
     };
     let readiness = readiness(topic.writer(), store.clone());

@@ -27,6 +27,7 @@ pub(super) enum Progress {
 pub(super) struct Sending(Arc<Shared>);
 
 struct Shared {
+    is_empty: bool,
     state: Mutex<(Body, Progress)>,
     ended: Notify,
 }
@@ -34,8 +35,9 @@ struct Shared {
 impl Sending {
     pub(super) fn new(body: Body) -> Sending {
         use http_body::Body as _;
-        let progress = if body.is_end_stream() { Progress::Complete } else { Progress::Untouched };
-        Sending(Arc::new(Shared { state: Mutex::new((body, progress)), ended: Notify::new() }))
+        let is_empty = body.is_end_stream();
+        let progress = if is_empty { Progress::Complete } else { Progress::Untouched };
+        Sending(Arc::new(Shared { is_empty, state: Mutex::new((body, progress)), ended: Notify::new() }))
     }
 
     /// The body, for one try.
@@ -49,9 +51,7 @@ impl Sending {
 
     /// Whether another try can send it: nothing of it was read, or there is nothing to read.
     pub(super) fn can_be_sent_again(&self) -> bool {
-        use http_body::Body as _;
-        let state = self.lock();
-        state.1 == Progress::Untouched || state.0.size_hint().exact() == Some(0)
+        self.0.is_empty || self.progress() == Progress::Untouched
     }
 
     /// When all of it was read, or it broke off.

@@ -1,0 +1,299 @@
+//! The store as the read routes meet it: behind a circuit breaker, with answers kept for a while.
+//!
+//! An answer is kept as the bytes that were sent. While it is fresh it answers the same question again; later, and when the
+//! store is out, it answers marked as stale (`Cache-Status`, RFC 9211, with a `ttl` below zero). Callers that ask the same at
+//! the same time share one question to the store.
+
+mod freshness;
+mod kept;
+mod metrics;
+
+pub(crate) use freshness::Freshness;
+pub(crate) use kept::Key;
+
+use crate::Breakers;
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderValue, Response, StatusCode, header},
+};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared, WeakShared},
+};
+use kept::{Entry, Kept};
+use metrics::{Metrics, Outcome};
+use process::problem::Problem;
+use prometheus_client::registry::Registry;
+use resilience::{BreakerConfig, CallError, Outcome as Call, Refused, SharedBreaker};
+use serde::Serialize;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use store::QueryError;
+
+/// How answers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// Bytes of answers kept in this process.
+    pub bytes: u64,
+    /// How long an answer about the present is fresh; at zero it is asked for every time.
+    pub present: Duration,
+    /// How long an answer about the past is fresh.
+    pub past: Duration,
+    /// How long it is kept after that, for the time when the store is out.
+    pub stale: Duration,
+}
+
+impl Default for CacheConfig {
+    /// 64 MiB; 1 s, 1 min, 15 min.
+    fn default() -> CacheConfig {
+        CacheConfig {
+            bytes: 64 << 20,
+            present: Duration::from_secs(1),
+            past: Duration::from_secs(60),
+            stale: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("the store did not answer, and is left alone for a while")]
+    Open(Refused),
+    /// The question cannot be answered, which shows only when the store was asked.
+    #[error("{0}")]
+    Question(String),
+    /// The store has answered: there is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+}
+
+/// The one place where the store's errors become HTTP.
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Problem {
+        let retry_after = match &error {
+            ReadError::Question(_) => return Problem::new(StatusCode::BAD_REQUEST, error.to_string()),
+            ReadError::NotFound(_) => return Problem::new(StatusCode::NOT_FOUND, error.to_string()),
+            ReadError::Open(refused) => refused.retry_after,
+            ReadError::Query(_) => Duration::from_secs(1),
+        };
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}; ask again later"))
+            .retry_after(retry_after)
+    }
+}
+
+/// An answer as it goes out.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    body: Bytes,
+    /// Of the kept answer that this is; `None` when the store was asked for it.
+    kept: Option<Age>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Age {
+    age: Duration,
+    /// Seconds that it stays fresh, below zero when it is stale.
+    ttl: i64,
+}
+
+impl axum::response::IntoResponse for Answer {
+    fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let status = match self.kept {
+            Some(Age { age, ttl }) => {
+                headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
+                format!("logpipeline; hit; ttl={ttl}")
+            }
+            None => "logpipeline; fwd=miss".to_owned(),
+        };
+        headers.insert("cache-status", HeaderValue::from_str(&status).expect("words and numbers"));
+        response
+    }
+}
+
+type Flight = Shared<BoxFuture<'static, Result<Bytes, ReadError>>>;
+
+/// Asks the store; clones share everything.
+#[derive(Clone)]
+pub struct Reads(Arc<Inner>);
+
+struct Inner {
+    config: CacheConfig,
+    breaker: SharedBreaker,
+    kept: Kept,
+    flights: Mutex<HashMap<Key, WeakShared<BoxFuture<'static, Result<Bytes, ReadError>>>>>,
+    metrics: Metrics,
+}
+
+impl Reads {
+    /// Nothing kept yet; the breaker is shown as `store`.
+    pub fn new(config: CacheConfig, breakers: &Breakers, registry: &mut Registry) -> Reads {
+        let breaker =
+            BreakerConfig { minimum_calls: 5, open_wait_cap: Duration::from_secs(15), ..Default::default() };
+        let breaker = SharedBreaker::new(breaker, rand::random::<f64>).expect("constant settings are right");
+        breakers.show("store", &breaker);
+        let kept = Kept::new(config.bytes, config.past + config.stale);
+        let metrics = Metrics::register(registry, kept.clone());
+        Reads(Arc::new(Inner { config, breaker, kept, flights: Mutex::default(), metrics }))
+    }
+
+    /// What the store answers, which is not kept.
+    pub(crate) async fn ask<T>(
+        &self,
+        ask: impl Future<Output = Result<T, QueryError>>,
+    ) -> Result<T, ReadError> {
+        let says = |answer: &Result<T, QueryError>| match answer {
+            Ok(_) => Call::Succeeded,
+            Err(QueryError::Busy) => Call::Ignored,
+            Err(error @ QueryError::Unavailable(_)) => Call::Failed(error.to_string()),
+        };
+        self.0.breaker.call(ask, says).await.map_err(|error| match error {
+            CallError::Refused(refused) => ReadError::Open(refused),
+            CallError::Failed(error) => ReadError::Query(error),
+        })
+    }
+
+    /// The answer to the question of that key: a kept one while it is fresh, else what `make` answers, else a stale one.
+    pub(crate) async fn answer<T: Serialize>(
+        &self,
+        key: Key,
+        freshness: Freshness,
+        make: impl Future<Output = Result<T, ReadError>> + Send + 'static,
+    ) -> Result<Answer, ReadError> {
+        let (inner, now) = (&self.0, Instant::now());
+        let fresh_for = freshness.of(&inner.config);
+        let kept = inner.kept.get(&key);
+        if let Some(entry) = kept.as_ref().filter(|entry| entry.age(now) < fresh_for) {
+            inner.metrics.count(Outcome::Hit);
+            return Ok(entry.answer(fresh_for, now));
+        }
+        let made = {
+            let (kept, key) = (inner.kept.clone(), key.clone());
+            // Kept before anybody hears of it, so that nobody asks in between.
+            make.map(move |made| {
+                let body = json(&made?);
+                kept.keep(key, Entry::new(body.clone(), Instant::now()));
+                Ok(body)
+            })
+        };
+        let (flight, outcome) = match fresh_for.is_zero() {
+            // Who wants it as it is now gets no answer that was asked for earlier.
+            true => (made.boxed().shared(), Outcome::Miss),
+            false => self.join(&key, made.boxed()),
+        };
+        match flight.await {
+            Ok(body) => {
+                inner.metrics.count(outcome);
+                Ok(Answer { body, kept: None })
+            }
+            Err(error @ (ReadError::NotFound(_) | ReadError::Question(_))) => Err(error),
+            Err(error) => match kept {
+                Some(entry) => {
+                    inner.metrics.count(Outcome::Stale);
+                    Ok(entry.answer(fresh_for, Instant::now()))
+                }
+                None => {
+                    inner.metrics.count(Outcome::Error);
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    /// The question under way for the key, or this one. It is given up when nobody waits for it any more.
+    fn join(&self, key: &Key, made: BoxFuture<'static, Result<Bytes, ReadError>>) -> (Flight, Outcome) {
+        let mut flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) =
+            flights.get(key).and_then(WeakShared::upgrade).filter(|flight| flight.peek().is_none())
+        {
+            return (flight, Outcome::Joined);
+        }
+        // Whatever has ended goes, so that there are never more than are under way.
+        flights.retain(|_, flight| flight.upgrade().is_some_and(|flight| flight.peek().is_none()));
+        let flight = made.shared();
+        flights.insert(key.clone(), flight.downgrade().expect("it was not polled yet"));
+        (flight, Outcome::Miss)
+    }
+}
+
+fn json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).expect("answers have string keys only and memory takes all writes").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn reads(present: Duration) -> Reads {
+        let config = CacheConfig { present, ..CacheConfig::default() };
+        Reads::new(config, &Breakers::default(), &mut Registry::default())
+    }
+
+    fn key(organization: &str) -> Key {
+        let organization = Some(organization.parse().unwrap());
+        Key { organization, route: "logs", question: "q".into() }
+    }
+
+    /// What a client sees: the body, and whether it was kept and how fresh it is.
+    async fn seen(answer: Result<Answer, ReadError>) -> (String, String) {
+        let response = answer.unwrap().into_response();
+        let status = response.headers()["cache-status"].to_str().unwrap().to_owned();
+        let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+        (String::from_utf8(body.to_vec()).unwrap(), status)
+    }
+
+    fn out() -> ReadError {
+        ReadError::Query(QueryError::Unavailable("it is stopped".into()))
+    }
+
+    #[tokio::test]
+    async fn callers_who_ask_the_same_at_one_time_share_one_question() {
+        let (reads, asked) = (reads(Duration::from_secs(60)), Arc::new(AtomicUsize::new(0)));
+        let ask = |organization: &str| {
+            let asked = asked.clone();
+            reads.answer(key(organization), Freshness::Present, async move {
+                tokio::task::yield_now().await;
+                Ok(asked.fetch_add(1, Ordering::SeqCst))
+            })
+        };
+        let answers = futures::future::join_all((0..100).map(|_| ask("acme"))).await;
+        assert!(answers.into_iter().all(|answer| answer.unwrap().body == "0"));
+        assert_eq!(seen(ask("acme").await).await, ("0".into(), "logpipeline; hit; ttl=59".into()));
+        // Another organisation asks for itself, whatever it asks.
+        assert_eq!(seen(ask("globex").await).await, ("1".into(), "logpipeline; fwd=miss".into()));
+    }
+
+    #[tokio::test]
+    async fn a_kept_answer_serves_as_stale_while_the_store_is_out_and_no_longer() {
+        let reads = reads(Duration::ZERO);
+        let ask =
+            |answer: Result<u32, ReadError>| reads.answer(key("acme"), Freshness::Now, async move { answer });
+        assert_eq!(seen(ask(Ok(1)).await).await.0, "1");
+        assert_eq!(seen(ask(Err(out())).await).await, ("1".into(), "logpipeline; hit; ttl=-1".into()));
+        assert_eq!(seen(ask(Ok(2)).await).await, ("2".into(), "logpipeline; fwd=miss".into()));
+        assert!(reads.answer(key("other"), Freshness::Now, async { Err::<u32, _>(out()) }).await.is_err());
+        let gone = ask(Err(ReadError::NotFound("gone".into()))).await;
+        assert!(matches!(gone, Err(ReadError::NotFound(_))), "what the store knows is not contradicted");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_out_is_left_alone() {
+        let reads = reads(Duration::ZERO);
+        let unavailable = || async { Err::<(), _>(QueryError::Unavailable("stopped".into())) };
+        while matches!(reads.ask(unavailable()).await, Err(ReadError::Query(_))) {}
+        let refused = reads.ask(async { panic!("the store is asked") as Result<(), QueryError> }).await;
+        let problem = Problem::from(refused.unwrap_err());
+        assert_eq!(problem.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(problem.into_response().headers().contains_key("retry-after"));
+    }
+}
