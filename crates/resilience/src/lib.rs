@@ -1,5 +1,5 @@
 //! What keeps a fault small. State machines are pure, without IO or clock of their own: whoever uses them brings the
-//! time and the randomness. [`SharedBreaker`] is the one thin layer above them that waits.
+//! time and the randomness. [`SharedBreaker`] is the one thin layer above them that waits, [`Breakers`] shows them.
 //!
 //! # Backoff
 //!
@@ -42,6 +42,7 @@
 
 mod backoff;
 mod breaker;
+mod breakers;
 mod shared;
 
 pub use backoff::Backoff;
@@ -49,4 +50,5 @@ pub use breaker::{
     Breaker, BreakerConfig, ConfigMistakes, Counts, Permit, Refused, Snapshot, State, Status, Tally,
     Transitions, Window,
 };
+pub use breakers::Breakers;
 pub use shared::{CallError, Changes, Outcome, PermitGuard, SharedBreaker};

@@ -8,7 +8,7 @@ use crate::{
     retries, status,
 };
 use prometheus_client::registry::Registry;
-use resilience::Backoff;
+use resilience::{Backoff, Breakers};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use store::Sink;
 use tokio::{
@@ -86,10 +86,16 @@ struct Owned {
 }
 
 impl Consumer {
-    /// A consumer that stores into `sink` and counts in `registry`.
-    pub fn new(config: Config, sink: Arc<dyn Sink>, registry: &mut Registry) -> Consumer {
+    /// A consumer that stores into `sink`, shows its breaker among `breakers` and counts in `registry`. Needs a runtime.
+    pub fn new(
+        config: Config,
+        sink: Arc<dyn Sink>,
+        breakers: &Breakers,
+        registry: &mut Registry,
+    ) -> Consumer {
         let metrics = Metrics::register(registry);
         let gate = Gate::new(&config);
+        breakers.show("store-writes", &gate.breaker);
         Consumer { shared: Arc::new(Shared { config, sink, metrics, gate, letters_came: Notify::new() }) }
     }
 
@@ -106,8 +112,6 @@ impl Consumer {
         let (reports_in, mut reports) = mpsc::unbounded_channel();
         let retries =
             AbortOnDropHandle::new(tokio::spawn(retries::run(Arc::clone(&self.shared), stop.clone())));
-        let told = Gate::tell(self.shared.gate.breaker.clone(), self.shared.metrics.clone());
-        let _told = AbortOnDropHandle::new(tokio::spawn(told));
         let mut consuming = Consuming {
             shared: &self.shared,
             reader,

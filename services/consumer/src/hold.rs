@@ -2,7 +2,7 @@
 //! is tried by one of them at a time, and all go on together when it is back.
 
 use crate::{consume::Config, metrics::Metrics};
-use resilience::{Backoff, BreakerConfig, PermitGuard, SharedBreaker, State, Window};
+use resilience::{Backoff, BreakerConfig, PermitGuard, SharedBreaker, Window};
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -46,20 +46,6 @@ impl Gate {
 
     fn hold_because(&self, reason: &str) {
         reason.clone_into(&mut self.because.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Tells of the breaker in the log and in the metrics, until it is dropped.
-    pub(crate) async fn tell(breaker: SharedBreaker, metrics: Metrics) {
-        let mut changes = breaker.changes();
-        drop(breaker);
-        while let Some(status) = changes.next().await {
-            metrics.breaker_open.set(i64::from(status.state != State::Closed));
-            match status.state {
-                State::Open => tracing::warn!(because = status.because, "the breaker of the store is open"),
-                State::Closed => tracing::info!("the breaker of the store is closed"),
-                state => tracing::debug!(?state, "the breaker of the store"),
-            }
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use process::{
     metrics::Metrics,
     service::{self, Frame, Service},
 };
+use resilience::Breakers;
 use std::{error::Error, process::ExitCode, sync::Arc};
 use store::{Sink, postgres::Store};
 use topic::kafka::{self, Publisher, Topic};
@@ -22,10 +23,15 @@ fn main() -> ExitCode {
 
 async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let mut metrics = Metrics::new("logpipeline");
+    let breakers = Breakers::register(metrics.registry());
     let topic = Topic::new(config.kafka.clone(), kafka::Metrics::register(metrics.registry()))?;
     let store = Store::open(config.postgres)?;
-    let consumer =
-        Consumer::new(config.consume, Arc::new(store.clone()) as Arc<dyn Sink>, metrics.registry());
+    let consumer = Consumer::new(
+        config.consume,
+        Arc::new(store.clone()) as Arc<dyn Sink>,
+        &breakers,
+        metrics.registry(),
+    );
     let (viewer, sink) = (topic.viewer(), store.clone());
     let readiness = Readiness::new()
         .check("kafka", move || {

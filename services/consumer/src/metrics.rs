@@ -17,7 +17,6 @@ pub(crate) struct Metrics {
     pub(crate) flushes: Counter,
     pub(crate) flush_seconds: Histogram,
     pub(crate) holding: Gauge,
-    pub(crate) breaker_open: Gauge,
     pub(crate) assigned: Gauge,
 }
 
@@ -35,7 +34,6 @@ impl Metrics {
                 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
             ]),
             holding: Gauge::default(),
-            breaker_open: Gauge::default(),
             assigned: Gauge::default(),
         };
         let counters = [
@@ -65,11 +63,6 @@ impl Metrics {
         );
         let gauges = [
             ("consumer_partitions_holding", "Partitions that wait for the store", &metrics.holding),
-            (
-                "consumer_breaker_open",
-                "1 while the breaker of the store is not closed",
-                &metrics.breaker_open,
-            ),
             ("consumer_partitions_assigned", "Partitions that this consumer owns", &metrics.assigned),
         ];
         for (name, help, gauge) in gauges {

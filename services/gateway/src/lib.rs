@@ -5,7 +5,6 @@
 
 mod admission;
 pub mod auth;
-mod breakers;
 #[cfg(feature = "service")]
 pub mod config;
 mod filter;
@@ -22,7 +21,6 @@ mod ui;
 mod upstream;
 
 pub use admission::WriteLimits;
-pub use breakers::Breakers;
 pub use reads::{CacheConfig, Reads};
 pub use routes::{Gateway, Parts};
 pub use upstream::Upstream;

@@ -1,6 +1,6 @@
 //! `logpipeline-gateway`: the door for clients, in front of producers, Kafka and PostgreSQL.
 
-use gateway::{Breakers, Gateway, Parts, Reads, Upstream, auth::Keys, config::Config};
+use gateway::{Gateway, Parts, Reads, Upstream, auth::Keys, config::Config};
 use process::{
     health::Readiness,
     metrics::Metrics,
@@ -8,6 +8,7 @@ use process::{
     server::{Limits, Server},
     service::{self, Frame, Service},
 };
+use resilience::Breakers;
 use std::{error::Error, process::ExitCode, sync::Arc};
 use store::{Query, postgres::Store};
 use topic::kafka::{self, Topic};

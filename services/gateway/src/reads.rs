@@ -11,7 +11,6 @@ mod metrics;
 pub(crate) use freshness::Freshness;
 pub(crate) use kept::Key;
 
-use crate::Breakers;
 use axum::{
     body::{Body, Bytes},
     http::{HeaderValue, Response, StatusCode, header},
@@ -24,7 +23,7 @@ use kept::{Entry, Kept};
 use metrics::{Metrics, Outcome};
 use process::problem::Problem;
 use prometheus_client::registry::Registry;
-use resilience::{BreakerConfig, CallError, Outcome as Call, Refused, SharedBreaker};
+use resilience::{BreakerConfig, Breakers, CallError, Outcome as Call, Refused, SharedBreaker};
 use serde::Serialize;
 use std::{
     collections::HashMap,
@@ -119,7 +118,8 @@ impl axum::response::IntoResponse for Answer {
     }
 }
 
-type Flight = Shared<BoxFuture<'static, Result<Bytes, ReadError>>>;
+type Asking = BoxFuture<'static, Result<Bytes, ReadError>>;
+type Flight = Shared<Asking>;
 
 /// Asks the store; clones share everything.
 #[derive(Clone)]
@@ -129,17 +129,17 @@ struct Inner {
     config: CacheConfig,
     breaker: SharedBreaker,
     kept: Kept,
-    flights: Mutex<HashMap<Key, WeakShared<BoxFuture<'static, Result<Bytes, ReadError>>>>>,
+    flights: Mutex<HashMap<Key, WeakShared<Asking>>>,
     metrics: Metrics,
 }
 
 impl Reads {
-    /// Nothing kept yet; the breaker is shown as `store`.
+    /// Nothing kept yet; the breaker is shown as `store-reads`.
     pub fn new(config: CacheConfig, breakers: &Breakers, registry: &mut Registry) -> Reads {
         let breaker =
             BreakerConfig { minimum_calls: 5, open_wait_cap: Duration::from_secs(15), ..Default::default() };
         let breaker = SharedBreaker::new(breaker, rand::random::<f64>).expect("constant settings are right");
-        breakers.show("store", &breaker);
+        breakers.show("store-reads", &breaker);
         let kept = Kept::new(config.bytes, config.past + config.stale);
         let metrics = Metrics::register(registry, kept.clone());
         Reads(Arc::new(Inner { config, breaker, kept, flights: Mutex::default(), metrics }))
@@ -209,7 +209,7 @@ impl Reads {
     }
 
     /// The question under way for the key, or this one. It is given up when nobody waits for it any more.
-    fn join(&self, key: &Key, made: BoxFuture<'static, Result<Bytes, ReadError>>) -> (Flight, Outcome) {
+    fn join(&self, key: &Key, made: Asking) -> (Flight, Outcome) {
         let mut flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) =
             flights.get(key).and_then(WeakShared::upgrade).filter(|flight| flight.peek().is_none())

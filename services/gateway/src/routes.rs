@@ -1,14 +1,15 @@
 //! Everything the gateway answers.
 
 use crate::{
-    Breakers, Reads, Upstream, WriteLimits, admission::Admission, auth::Keys, forward, ledger, overview,
-    search, stats, tail, tail::Tail, ui,
+    Reads, Upstream, WriteLimits, admission::Admission, auth::Keys, forward, ledger, overview, search, stats,
+    tail, tail::Tail, ui,
 };
 use axum::{
     Router,
     routing::{get, post},
 };
 use process::problem;
+use resilience::Breakers;
 use std::{
     sync::Arc,
     time::{Duration, Instant},

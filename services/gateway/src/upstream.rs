@@ -7,13 +7,13 @@ mod endpoints;
 #[cfg(feature = "service")]
 mod remote;
 
-#[cfg(feature = "service")]
-use crate::breakers::Breakers;
 use axum::{
     Router,
     body::{Body, to_bytes},
     http::{Request, Response},
 };
+#[cfg(feature = "service")]
+use resilience::Breakers;
 use std::{convert::Infallible, time::Duration};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 

@@ -10,11 +10,12 @@ use axum::{
     routing::post,
 };
 use gateway::{
-    Breakers, CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits,
+    CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits,
     auth::{Keys, WRITE},
 };
 use handoff::Key;
 use prometheus_client::registry::Registry;
+use resilience::Breakers;
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{

@@ -24,6 +24,7 @@ use record::{
     Timestamp,
     headers::{TRACEPARENT, is_traceparent},
 };
+use resilience::{BreakerConfig, Breakers, SharedBreaker, Window};
 use serde_json::json;
 use std::{
     sync::Arc,
@@ -64,15 +65,27 @@ pub struct Producer {
     config: Arc<Config>,
     gateway: Key,
     writer: Arc<dyn Writer>,
+    breaker: SharedBreaker,
     budget: BodyBudget,
     metrics: Metrics,
 }
 
 impl Producer {
     /// A producer that appends to `writer`, believes who has the `gateway`'s key, and counts in `registry`.
-    pub fn new(config: Config, gateway: Key, writer: Arc<dyn Writer>, registry: &mut Registry) -> Producer {
+    /// The breaker of the topic is shown among `breakers`, which needs a runtime.
+    pub fn new(
+        config: Config,
+        gateway: Key,
+        writer: Arc<dyn Writer>,
+        breakers: &Breakers,
+        registry: &mut Registry,
+    ) -> Producer {
         let budget = BodyBudget::new(config.body_budget_bytes);
-        Producer { config: Arc::new(config), gateway, writer, budget, metrics: Metrics::register(registry) }
+        let breaker =
+            SharedBreaker::new(breaker(), rand::random::<f64>).expect("constant settings are right");
+        breakers.show("topic", &breaker);
+        let metrics = Metrics::register(registry);
+        Producer { config: Arc::new(config), gateway, writer, breaker, budget, metrics }
     }
 
     /// `POST /api/v1/logs`, and `GET /internal/v1/status` for the gateway's overview.
@@ -83,6 +96,18 @@ impl Producer {
             .fallback(problem::not_found)
             .method_not_allowed_fallback(problem::method_not_allowed)
             .with_state(self.clone())
+    }
+}
+
+/// Of the topic: who waits for brokers that do not acknowledge waits long, and holds memory meanwhile.
+fn breaker() -> BreakerConfig {
+    BreakerConfig {
+        window: Window::Count(50),
+        minimum_calls: 5,
+        // Brokers that are loaded acknowledge late; sending less often is what the queue's limit is for.
+        slow_after: Duration::MAX,
+        open_wait_cap: Duration::from_secs(5),
+        ..BreakerConfig::default()
     }
 }
 
@@ -105,7 +130,8 @@ async fn receive(
         judging.await.expect("judging does not panic")
     }?;
     let deadline = producer.config.ack_timeout.min(awaited(&headers));
-    Ok(publish(&*producer.writer, judged, &trace, deadline, &producer.metrics).await)
+    let Producer { writer, breaker, metrics, .. } = &producer;
+    Ok(publish(&**writer, breaker, judged, &trace, deadline, metrics).await)
 }
 
 fn judge_all(
@@ -219,7 +245,14 @@ mod tests {
         let topic = topic::embedded::Topic::open(&dir.path().join("topic"), Default::default()).unwrap();
         let key = Key::new(b"the key of the gateway");
         let mut registry = Registry::default();
-        let router = Producer::new(Config::default(), key.clone(), topic.writer(), &mut registry).router();
+        let router = Producer::new(
+            Config::default(),
+            key.clone(),
+            topic.writer(),
+            &Breakers::default(),
+            &mut registry,
+        )
+        .router();
         let now = SystemTime::now();
         let (soon, past) = (now + Duration::from_secs(10), now - Duration::from_secs(3600));
         let refused = StatusCode::UNAUTHORIZED;

@@ -8,6 +8,7 @@ use process::{
     service::{self, Frame, Service},
 };
 use producer::{Producer, config::Config};
+use resilience::Breakers;
 use std::{error::Error, process::ExitCode};
 use topic::kafka::{self, Topic};
 
@@ -24,9 +25,11 @@ fn main() -> ExitCode {
 async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let mut metrics = Metrics::new("logpipeline");
     let server = Server::bind(config.listen, Limits::default())?;
+    let breakers = Breakers::register(metrics.registry());
     let topic = Topic::new(config.kafka, kafka::Metrics::register(metrics.registry()))?;
     let writer = topic.writer()?;
-    let producer = Producer::new(config.api, config.gateway_key, writer.clone(), metrics.registry());
+    let producer =
+        Producer::new(config.api, config.gateway_key, writer.clone(), &breakers, metrics.registry());
     let readiness = Readiness::new().check("kafka", move || {
         let writer = writer.clone();
         async move { writer.ready().await.map_err(|error| error.to_string()) }

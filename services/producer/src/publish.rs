@@ -12,9 +12,10 @@ use axum::{
 use bytes::Bytes;
 use process::problem::Problem;
 use record::OrganizationId;
+use resilience::{Outcome, SharedBreaker};
 use serde::Serialize;
 use std::time::{Duration, Instant};
-use topic::{AppendError, Header, NewRecord, Writer};
+use topic::{AppendError, Failure, Header, NewRecord, Writer};
 
 /// The verdict on one event that was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,6 +45,7 @@ pub struct Verdict {
 /// Appends the good events, each with these headers, and answers when they are durable, at the latest after `deadline`.
 pub(crate) async fn publish(
     writer: &dyn Writer,
+    breaker: &SharedBreaker,
     judged: Vec<Result<Event, Refusal>>,
     headers: &[Header],
     deadline: Duration,
@@ -67,7 +69,8 @@ pub(crate) async fn publish(
         }
     }
     if !records.is_empty() {
-        append(writer, records, &places, deadline, metrics, &mut verdict).await;
+        let failures = append(writer, breaker, records, deadline, metrics).await;
+        verdict.note(failures, &places);
     }
     metrics.accepted.inc_by(verdict.accepted as u64);
     metrics.rejected.inc_by(verdict.rejected.iter().filter(|rejected| !rejected.retryable).count() as u64);
@@ -92,37 +95,59 @@ impl Keys {
     }
 }
 
+/// Appends the records, if the breaker lets them; answers those that failed.
 async fn append(
     writer: &dyn Writer,
+    breaker: &SharedBreaker,
     records: Vec<NewRecord>,
-    places: &[usize],
     deadline: Duration,
     metrics: &Metrics,
-    verdict: &mut Verdict,
-) {
+) -> Vec<Failure> {
     let count = records.len();
-    let begun = Instant::now();
-    let failures = match tokio::time::timeout(deadline, writer.append(records)).await {
-        Ok(failures) => failures,
-        Err(_) => {
-            let silent =
-                format!("it did not acknowledge within {deadline:?}; the events may be stored nevertheless");
-            let error = AppendError::Unavailable(silent);
-            (0..count).map(|index| topic::Failure { index, error: error.clone() }).collect()
+    let all = |error: AppendError| (0..count).map(|index| Failure { index, error: error.clone() }).collect();
+    let permit = match breaker.acquire() {
+        Ok(permit) => permit,
+        Err(refused) => {
+            let why = format!("it did not acknowledge, and is tried again in {:.1?}", refused.retry_after);
+            return all(AppendError::Unavailable(why));
         }
     };
+    let begun = Instant::now();
+    let failures = tokio::time::timeout(deadline, writer.append(records)).await.unwrap_or_else(|_| {
+        let silent =
+            format!("it did not acknowledge within {deadline:?}; the events may be stored nevertheless");
+        all(AppendError::Unavailable(silent))
+    });
     metrics.append_seconds.observe(begun.elapsed().as_secs_f64());
-    verdict.accepted = count - failures.len();
-    for failure in failures {
-        verdict.all_foreign = false;
-        verdict.rejected.push(Rejected {
-            index: places[failure.index],
-            reason: failure.error.to_string(),
-            retryable: failure.error.is_retryable(),
-        });
-        verdict.append_error = Some(failure.error);
+    permit.report(outcome(&failures));
+    failures
+}
+
+/// What a request says about the topic: a queue that is full, and a record that is too large, say nothing.
+fn outcome(failures: &[Failure]) -> Outcome {
+    let mut errors = failures.iter().map(|failure| &failure.error);
+    match errors.clone().find(|error| matches!(error, AppendError::Unavailable(_))) {
+        Some(error) => Outcome::Failed(error.to_string()),
+        None if errors.any(AppendError::is_retryable) => Outcome::Ignored,
+        None => Outcome::Succeeded,
     }
-    verdict.rejected.sort_by_key(|rejected| rejected.index);
+}
+
+impl Verdict {
+    /// What became of the records that were appended, which have these places in the request.
+    fn note(&mut self, failures: Vec<Failure>, places: &[usize]) {
+        self.accepted = places.len() - failures.len();
+        for failure in failures {
+            self.all_foreign = false;
+            self.rejected.push(Rejected {
+                index: places[failure.index],
+                reason: failure.error.to_string(),
+                retryable: failure.error.is_retryable(),
+            });
+            self.append_error = Some(failure.error);
+        }
+        self.rejected.sort_by_key(|rejected| rejected.index);
+    }
 }
 
 /// 202 when anything was accepted (or nothing was sent), else a problem that says why nothing was.

@@ -7,9 +7,11 @@ use crate::{
 };
 use anyhow::Context;
 use consumer::Consumer;
-use gateway::{Breakers, CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits, auth::Keys};
+use gateway::{CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits, auth::Keys};
 use process::{health::Readiness, metrics::Metrics, server, shutdown, telemetry};
 use producer::Producer;
+use prometheus_client::registry::Registry;
+use resilience::Breakers;
 use std::{
     io::IsTerminal,
     net::SocketAddr,
@@ -47,34 +49,10 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let keys = Keys::new(&data.secret);
     let before = drain::counts(&store).await?;
 
-    // Both are in this process: a key of its own for each run.
-    let mut secret = [0; handoff::KEY_BYTES];
-    getrandom::fill(&mut secret)?;
-    let gateway_key = handoff::Key::new(&secret);
-    let producer =
-        Producer::new(producer::Config::default(), gateway_key.clone(), topic.writer(), metrics.registry());
-    let consumer = Consumer::new(
-        consumer::Config::default(),
-        Arc::new(store.clone()) as Arc<dyn Sink>,
-        metrics.registry(),
-    );
-    let breakers = Breakers::register(metrics.registry());
-    // The store is in this process: what is new is seen at once.
-    let cache = CacheConfig { present: Duration::ZERO, ..CacheConfig::default() };
-    let parts = Parts {
-        keys: keys.clone(),
-        gateway_key,
-        producer: Upstream::local(producer.router()),
-        consumer: Upstream::local(consumer.router()),
-        store: Arc::new(store.clone()),
-        topic: topic.viewer(),
-        reads: Reads::new(cache, &breakers, metrics.registry()),
-        breakers,
-        writes: WriteLimits::default(),
-    };
+    let (consumer, gateway) = compose(&topic, &store, keys.clone(), metrics.registry(), stop.clone())?;
     let readiness = readiness(topic.writer(), store.clone());
     let layer = metrics.http_layer();
-    let app = Gateway::new(parts, stop.clone())
+    let app = gateway
         .router()
         .merge(readiness.router())
         .merge(metrics.router())
@@ -116,6 +94,39 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     store.close().await;
     println!("stopped after {:.1?}: {report}", started.elapsed());
     Ok(())
+}
+
+/// The services, joined within this process.
+fn compose(
+    topic: &topic::embedded::Topic,
+    store: &store::embedded::Store,
+    keys: Keys,
+    registry: &mut Registry,
+    stop: CancellationToken,
+) -> anyhow::Result<(Consumer, Gateway)> {
+    let breakers = Breakers::register(registry);
+    // Nobody else has to know the key: another one for each run.
+    let mut secret = [0; handoff::KEY_BYTES];
+    getrandom::fill(&mut secret)?;
+    let gateway_key = handoff::Key::new(&secret);
+    let config = producer::Config::default();
+    let producer = Producer::new(config, gateway_key.clone(), topic.writer(), &breakers, registry);
+    let sink = Arc::new(store.clone()) as Arc<dyn Sink>;
+    let consumer = Consumer::new(consumer::Config::default(), sink, &breakers, registry);
+    // The store is in this process: what is new is seen at once.
+    let cache = CacheConfig { present: Duration::ZERO, ..CacheConfig::default() };
+    let parts = Parts {
+        keys,
+        gateway_key,
+        producer: Upstream::local(producer.router()),
+        consumer: Upstream::local(consumer.router()),
+        store: Arc::new(store.clone()),
+        topic: topic.viewer(),
+        reads: Reads::new(cache, &breakers, registry),
+        breakers,
+        writes: WriteLimits::default(),
+    };
+    Ok((consumer, Gateway::new(parts, stop)))
 }
 
 async fn say_stopping(stop: CancellationToken, readiness: Readiness) {

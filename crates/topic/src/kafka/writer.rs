@@ -199,7 +199,8 @@ fn accept(mut records: Vec<NewRecord>, limit: usize) -> (Accepted, Vec<Failure>)
                 bytes += size;
             }
             false => {
-                refused.push(Failure { index: place as usize, error: AppendError::TooLarge { size, limit } })
+                let error = AppendError::TooLarge { size, limit };
+                refused.push(Failure { index: place as usize, error });
             }
         }
         place += 1;

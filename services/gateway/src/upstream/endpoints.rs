@@ -4,9 +4,8 @@
 //! it met first; so every request chooses: of two addresses at random the one with fewer requests under way (Mitzenmacher,
 //! "The Power of Two Choices in Randomized Load Balancing"), and none whose breaker is open.
 
-use crate::breakers::Breakers;
 use rand::seq::SliceRandom;
-use resilience::{BreakerConfig, PermitGuard, SharedBreaker, Window};
+use resilience::{BreakerConfig, Breakers, PermitGuard, SharedBreaker, Window};
 use std::{
     collections::BTreeSet,
     net::SocketAddr,

@@ -5,7 +5,6 @@ use super::{
     body::{Progress, Sending},
     endpoints::{Chosen, Endpoints, NoEndpoint},
 };
-use crate::breakers::Breakers;
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header, uri::Authority},
@@ -16,6 +15,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use process::problem::Problem;
+use resilience::Breakers;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tower::retry::budget::{Budget, TpsBudget};
 

@@ -1,12 +1,12 @@
-//! The circuit breakers of this gateway, by what they stand before: for metrics, the overview and the page.
+//! The circuit breakers of a process, by what they stand before: for metrics, logs and people.
 
+use crate::{SharedBreaker, Snapshot, State};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
-use resilience::{SharedBreaker, Snapshot, State};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -25,14 +25,17 @@ impl Breakers {
         breakers
     }
 
-    /// Shows a breaker, and logs its transitions.
+    /// Shows a breaker from now on, and logs its transitions; needs a runtime for that.
     pub fn show(&self, dependency: impl Into<String>, breaker: &SharedBreaker) {
         let dependency = dependency.into();
         self.lock().insert(dependency.clone(), breaker.clone());
         let mut changes = breaker.changes();
         tokio::spawn(async move {
             while let Some(status) = changes.next().await {
-                tracing::warn!(dependency, state = %status.state, because = status.because, "circuit breaker");
+                match status.state {
+                    State::Closed => tracing::info!(dependency, "the circuit breaker is closed"),
+                    state => tracing::warn!(dependency, %state, because = status.because, "circuit breaker"),
+                }
             }
         });
     }
@@ -118,8 +121,8 @@ fn transitions(snapshot: &Snapshot) -> [(&'static str, u64); 5] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::BreakerConfig;
     use prometheus_client::encoding::text::encode;
-    use resilience::BreakerConfig;
 
     #[tokio::test]
     async fn a_breaker_shows_its_state_calls_and_transitions() {
