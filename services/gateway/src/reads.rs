@@ -31,6 +31,12 @@ use std::{
     time::{Duration, Instant},
 };
 use store::QueryError;
+use tokio::time::timeout;
+
+/// A store that is asked for longer does not answer; searches and counts end by their own budgets before.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+/// Whoever waits longer gets what is kept, if anything is, while the store is asked on.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How answers are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +161,11 @@ impl Reads {
             Err(QueryError::Busy) => Call::Ignored,
             Err(error @ QueryError::Unavailable(_)) => Call::Failed(error.to_string()),
         };
+        // Within the call, so that the breaker hears of it.
+        let ask = async {
+            let silent = || QueryError::Unavailable(format!("no answer within {ANSWERED_WITHIN:?}"));
+            timeout(ANSWERED_WITHIN, ask).await.unwrap_or_else(|_| Err(silent()))
+        };
         self.0.breaker.call(ask, says).await.map_err(|error| match error {
             CallError::Refused(refused) => ReadError::Open(refused),
             CallError::Failed(error) => ReadError::Query(error),
@@ -189,7 +200,7 @@ impl Reads {
             true => (made.boxed().shared(), Outcome::Miss),
             false => self.join(&key, made.boxed()),
         };
-        match flight.await {
+        match flown(flight, kept.is_some()).await {
             Ok(body) => {
                 inner.metrics.count(outcome);
                 Ok(Answer { body, kept: None })
@@ -222,6 +233,17 @@ impl Reads {
         flights.insert(key.clone(), flight.downgrade().expect("it was not polled yet"));
         (flight, Outcome::Miss)
     }
+}
+
+/// What a flight brings. With a kept answer at hand it is not waited for long; it goes on by itself then.
+async fn flown(flight: Flight, has_kept: bool) -> Result<Bytes, ReadError> {
+    if !has_kept {
+        return flight.await;
+    }
+    timeout(PATIENCE, flight.clone()).await.unwrap_or_else(|_| {
+        tokio::spawn(flight);
+        Err(ReadError::Query(QueryError::Unavailable(format!("no answer within {PATIENCE:?}"))))
+    })
 }
 
 fn json(value: &impl Serialize) -> Bytes {

@@ -5,6 +5,7 @@
 //! [`suffer`] breaks it, and [`verdict`] counts what became of every event, with [`letters`] and [`ledger`].
 #![cfg(feature = "real")]
 
+pub mod client;
 pub mod fault;
 pub mod flood;
 pub mod ledger;

@@ -163,7 +163,11 @@ async fn watch_gaps(system: Arc<System>, until: Instant) -> usize {
 }
 
 /// Ports that were free a moment ago.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
+/// Ports that nobody listens at now.
+///
+/// # Errors
+/// When there are none.
+pub fn free_ports(count: usize) -> Result<Vec<u16>> {
     let listeners: Vec<_> =
         (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
     listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()

@@ -77,6 +77,24 @@ impl Service {
         Service::start(name, log, command)
     }
 
+    /// A gateway that listens at `port`, before the producer at `producer`.
+    ///
+    /// # Errors
+    /// When the program is not there.
+    pub fn gateway(parts: &Parts, port: u16, producer: &str) -> Result<Service> {
+        let name = format!("gateway-{port}");
+        let log = log_of(parts, &name);
+        let mut command = program("logpipeline-gateway", parts, &log)?;
+        command
+            .env("LOGPIPELINE_LISTEN", format!("127.0.0.1:{port}"))
+            .env("LOGPIPELINE_GATEWAY_KEY", crate::load::GATEWAY_KEY)
+            .env("LOGPIPELINE_JWT_SECRET", crate::client::JWT_SECRET)
+            .env("LOGPIPELINE_PRODUCER_URL", producer)
+            .env("LOGPIPELINE_CONSUMER_URL", producer)
+            .env("LOGPIPELINE_DATABASE_URL", parts.database_url());
+        Service::start(name, log, command)
+    }
+
     fn start(name: String, log: PathBuf, command: Command) -> Result<Service> {
         let state = State { command, child: None, wanted: true, killed: false, ended_by_itself: Vec::new() };
         let state = Arc::new(Mutex::new(state));
