@@ -1,5 +1,6 @@
 //! The settings of `logpipeline-gateway`.
 
+use crate::auth;
 use settings::Settings;
 use std::net::SocketAddr;
 
@@ -8,8 +9,8 @@ use std::net::SocketAddr;
 pub struct Config {
     /// Address of the API and the web page.
     pub listen: SocketAddr,
-    /// Secret that signs tokens, HS256.
-    pub jwt_secret: String,
+    /// What tokens are judged by.
+    pub auth: auth::Config,
     /// Address of the producers.
     pub producer: http::Uri,
     /// Address of the consumers' admin servers.
@@ -23,16 +24,13 @@ pub struct Config {
 impl Config {
     /// Reads it from the environment's variables.
     pub fn read(settings: &mut Settings) -> Config {
-        let config = Config {
+        Config {
             listen: settings.value(
                 "LOGPIPELINE_LISTEN",
                 "Address of the API and the web page",
                 "0.0.0.0:8080",
             ),
-            jwt_secret: settings.required_secret(
-                "LOGPIPELINE_JWT_SECRET",
-                "Secret of at least 32 bytes that signs tokens (HS256)",
-            ),
+            auth: auth::Config::read(settings),
             producer: settings.parsed(
                 "LOGPIPELINE_PRODUCER_URL",
                 "Address of the producers",
@@ -47,11 +45,7 @@ impl Config {
             ),
             kafka: topic::kafka::Config::read(settings),
             postgres: store::postgres::Config::read(settings),
-        };
-        if (1..32).contains(&config.jwt_secret.len()) {
-            settings.mistake("LOGPIPELINE_JWT_SECRET has fewer than 32 bytes (RFC 7518, section 3.2)");
         }
-        config
     }
 }
 

@@ -28,7 +28,7 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let topic = Topic::new(config.kafka, kafka::Metrics::register(metrics.registry()))?;
     let store = Store::open(config.postgres)?;
     let parts = Parts {
-        keys: Keys::new(config.jwt_secret.as_bytes()),
+        keys: Keys::open(config.auth, metrics.registry(), frame.stop.clone())?,
         producer: Upstream::remote(config.producer),
         consumer: Upstream::remote(config.consumer),
         store: Arc::new(store.clone()),

@@ -45,6 +45,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let topic = Arc::new(open_topic(&data, &args)?);
     let store = open_store(&data, &args)?;
     let keys = Keys::new(&data.secret);
+    keys.register(metrics.registry());
     let before = drain::counts(&store).await?;
 
     let producer = Producer::new(producer::Config::default(), topic.writer(), metrics.registry());
