@@ -244,6 +244,11 @@ impl Settings {
         key
     }
 
+    /// Whether a variable is set, or the one that names its file, right or wrong.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.values.contains_key(name) || self.values.contains_key(&format!("{name}_FILE"))
+    }
+
     /// Notes a mistake that concerns several variables.
     pub fn mistake(&mut self, text: impl Into<String>) {
         self.mistakes.push(text.into());

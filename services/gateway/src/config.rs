@@ -1,11 +1,8 @@
 //! The settings of `logpipeline-gateway`.
 
-use crate::{CacheConfig, WriteLimits};
+use crate::{CacheConfig, WriteLimits, auth};
 use settings::Settings;
 use std::{net::SocketAddr, time::Duration};
-
-/// As many as the hash has (RFC 7518, section 3.2).
-const JWT_SECRET_BYTES: usize = 32;
 
 /// Longest time that an answer is kept.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
@@ -15,8 +12,8 @@ const A_DAY: Duration = Duration::from_secs(24 * 3600);
 pub struct Config {
     /// Address of the API and the web page.
     pub listen: SocketAddr,
-    /// Secret that signs tokens, HS256.
-    pub jwt_secret: String,
+    /// What tokens are judged by.
+    pub auth: auth::Config,
     /// Key that tells the producers whose a request is.
     pub gateway_key: handoff::Key,
     /// Address of the producers.
@@ -42,11 +39,7 @@ impl Config {
                 "Address of the API and the web page",
                 "0.0.0.0:8080",
             ),
-            jwt_secret: settings.required_key(
-                "LOGPIPELINE_JWT_SECRET",
-                "Secret of at least 32 bytes that signs tokens (HS256)",
-                JWT_SECRET_BYTES,
-            ),
+            auth: auth::Config::read(settings),
             gateway_key: handoff::Key::new(settings.required_key(
                 "LOGPIPELINE_GATEWAY_KEY",
                 "Key of at least 32 bytes that tells the producers whose a request is; the same as theirs",

@@ -30,7 +30,7 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let store = Store::open(config.postgres)?;
     let breakers = Breakers::register(metrics.registry());
     let parts = Parts {
-        keys: Keys::new(config.jwt_secret.as_bytes()),
+        keys: Keys::open(config.auth, metrics.registry(), frame.stop.clone())?,
         gateway_key: config.gateway_key,
         producer: Upstream::remote("producer", &config.producer, &breakers),
         consumer: Upstream::remote("consumer", &config.consumer, &breakers),

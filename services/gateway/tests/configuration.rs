@@ -55,11 +55,49 @@ fn all_that_is_wrong_is_told_at_once_and_no_secret() {
 #[test]
 fn all_that_is_missing_is_told() {
     run(GATEWAY, &[], &[]).assert_refused(&[
-        ("LOGPIPELINE_JWT_SECRET is not set, nor LOGPIPELINE_JWT_SECRET_FILE:", "at least 32 bytes"),
+        (
+            "LOGPIPELINE_JWT_SECRET is not set, nor LOGPIPELINE_JWT_SECRET_FILE, nor LOGPIPELINE_JWKS_URL:",
+            "at least 32 bytes",
+        ),
         ("LOGPIPELINE_GATEWAY_KEY is not set, nor LOGPIPELINE_GATEWAY_KEY_FILE:", "at least 32 bytes"),
         ("LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS is not set:", "such as kafka:9092"),
         ("LOGPIPELINE_DATABASE_URL is not set, nor LOGPIPELINE_DATABASE_URL_FILE:", "such as postgres://"),
     ]);
+}
+
+#[test]
+fn what_is_wrong_with_tokens_is_told() {
+    let long = "x".repeat(300);
+    let ended = run(
+        GATEWAY,
+        &[],
+        &[
+            KAFKA,
+            DATABASE,
+            ("LOGPIPELINE_JWT_SECRET_FILE", "/nowhere/at/all"),
+            ("LOGPIPELINE_JWKS_URL", "ftp://idp/keys"),
+            ("LOGPIPELINE_JWKS_REFRESH", "0s"),
+            ("LOGPIPELINE_JWKS_REFETCH", "often"),
+            ("LOGPIPELINE_JWKS_KEEP", "1m"),
+            ("LOGPIPELINE_JWKS_ANY_ORGANIZATION", "yes"),
+            ("LOGPIPELINE_JWT_LEEWAY", "1h"),
+            ("LOGPIPELINE_JWT_AUDIENCE", &long),
+        ],
+    );
+    ended.assert_refused(&[
+        ("LOGPIPELINE_JWT_SECRET_FILE=/nowhere/at/all:", "No such file"),
+        ("LOGPIPELINE_JWKS_URL=ftp://idp/keys:", "write it like https://host/jwks.json"),
+        ("LOGPIPELINE_JWKS_REFRESH=0s:", "from 1s to 1day"),
+        ("LOGPIPELINE_JWKS_REFETCH=often:", "write it like"),
+        ("LOGPIPELINE_JWKS_KEEP is below LOGPIPELINE_JWKS_REFRESH", ""),
+        ("LOGPIPELINE_JWKS_ANY_ORGANIZATION=yes:", "true"),
+        ("LOGPIPELINE_JWT_LEEWAY=1h:", "from 0s to 300s"),
+        ("LOGPIPELINE_JWT_AUDIENCE=xxx", "longer than 256 bytes"),
+    ]);
+    let ended =
+        run(GATEWAY, &[], &[KAFKA, DATABASE, ("LOGPIPELINE_JWKS_URL", "https://me:hunter-four@idp/keys")]);
+    ended.assert_refused(&[("LOGPIPELINE_JWKS_URL has a user or a password", "")]);
+    ended.assert_hides(&["hunter-four"]);
 }
 
 /// The settings are judged before anything is bound: a port that is taken is noticed only when they are good.
@@ -81,7 +119,7 @@ fn help_lists_every_variable_with_its_default() {
     let sources = ["src", "../../crates/process/src", "../../crates/topic/src", "../../crates/store/src"];
     let help = assert_help(GATEWAY, Config::read, &sources);
     for words in [
-        "LOGPIPELINE_JWT_SECRET\n      Secret of at least 32 bytes that signs tokens (HS256) [secret, required; or",
+        "LOGPIPELINE_JWT_SECRET\n      Secret of at least 32 bytes that signs tokens (HS256) [secret, optional; or",
         "LOGPIPELINE_PRODUCER_URL\n      Address of the producers [default http://logpipeline-producer:8080]",
     ] {
         assert!(help.contains(words), "{words} is not in\n{help}");

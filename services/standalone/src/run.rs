@@ -47,6 +47,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let topic = Arc::new(open_topic(&data, &args)?);
     let store = open_store(&data, &args)?;
     let keys = Keys::new(&data.secret);
+    keys.register(metrics.registry());
     let before = drain::counts(&store).await?;
 
     let (consumer, gateway) = compose(&topic, &store, keys.clone(), metrics.registry(), stop.clone())?;
