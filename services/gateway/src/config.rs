@@ -1,5 +1,6 @@
 //! The settings of `logpipeline-gateway`.
 
+use crate::redis::Address;
 use settings::Settings;
 use std::net::SocketAddr;
 
@@ -18,6 +19,8 @@ pub struct Config {
     pub kafka: topic::kafka::Config,
     /// The store that answers reads.
     pub postgres: store::postgres::Config,
+    /// What all gateways share; without it each limits and caches alone.
+    pub redis: Option<Address>,
 }
 
 impl Config {
@@ -47,12 +50,23 @@ impl Config {
             ),
             kafka: topic::kafka::Config::read(settings),
             postgres: store::postgres::Config::read(settings),
+            redis: redis(settings),
         };
         if (1..32).contains(&config.jwt_secret.len()) {
             settings.mistake("LOGPIPELINE_JWT_SECRET has fewer than 32 bytes (RFC 7518, section 3.2)");
         }
         config
     }
+}
+
+/// The address can hold a password: a mistake does not show it.
+fn redis(settings: &mut Settings) -> Option<Address> {
+    let text = settings.secret(
+        "LOGPIPELINE_REDIS_URL",
+        "Redis that all gateways share: redis://:password@host:6379, rediss:// for TLS, \
+         redis+cluster://host1:6379,host2:6379 for a cluster; without it each limits and caches alone",
+    )?;
+    text.parse().map_err(|error| settings.mistake(format!("LOGPIPELINE_REDIS_URL: {error}"))).ok()
 }
 
 /// `http://host[:port]`, nothing behind it.

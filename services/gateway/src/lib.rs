@@ -11,6 +11,7 @@ mod forward;
 mod ledger;
 mod overview;
 mod params;
+pub mod redis;
 mod routes;
 mod search;
 mod stats;
