@@ -5,6 +5,10 @@
 //!
 //! [`Backoff`] is for one caller that tries again: it waits longer after each failure.
 //!
+//! # Token bucket
+//!
+//! [`Bucket`] keeps somebody within a [`Limit`]. It can be in debt, for costs that are known only afterwards.
+//!
 //! # Circuit breaker
 //!
 //! [`Breaker`] is for all callers of one dependency: it sees that calls fail or are slow and refuses further ones at
@@ -42,6 +46,7 @@
 
 mod backoff;
 mod breaker;
+mod bucket;
 mod shared;
 
 pub use backoff::Backoff;
@@ -49,4 +54,5 @@ pub use breaker::{
     Breaker, BreakerConfig, ConfigMistakes, Counts, Permit, Refused, Snapshot, State, Status, Tally,
     Transitions, Window,
 };
+pub use bucket::{Bucket, Level, Limit};
 pub use shared::{CallError, Changes, Outcome, PermitGuard, SharedBreaker};
