@@ -137,7 +137,8 @@ impl Bucket {
     fn refill(&mut self, limit: Limit, now: u64) {
         let elapsed = i64::try_from(now.saturating_sub(self.at)).unwrap_or(i64::MAX);
         self.at = now;
-        self.level = self.level.saturating_add(elapsed.saturating_mul(limit.per_second)).min(limit.capacity());
+        self.level =
+            self.level.saturating_add(elapsed.saturating_mul(limit.per_second)).min(limit.capacity());
     }
 }
 

@@ -1,6 +1,6 @@
 //! The settings of `logpipeline-gateway`.
 
-use crate::redis::Address;
+use crate::{limits, redis::Address};
 use settings::Settings;
 use std::net::SocketAddr;
 
@@ -21,6 +21,8 @@ pub struct Config {
     pub postgres: store::postgres::Config,
     /// What all gateways share; without it each limits and caches alone.
     pub redis: Option<Address>,
+    /// How much organisations may write and read.
+    pub limits: limits::Config,
 }
 
 impl Config {
@@ -51,6 +53,7 @@ impl Config {
             kafka: topic::kafka::Config::read(settings),
             postgres: store::postgres::Config::read(settings),
             redis: redis(settings),
+            limits: limits::Config::read(settings),
         };
         if (1..32).contains(&config.jwt_secret.len()) {
             settings.mistake("LOGPIPELINE_JWT_SECRET has fewer than 32 bytes (RFC 7518, section 3.2)");

@@ -1,6 +1,6 @@
 //! `POST /api/v1/logs`: passed on to the producer, with the caller's organisation as the gateway knows it.
 
-use crate::{Gateway, auth::MayWrite};
+use crate::{Gateway, auth::MayWrite, limits::Limited};
 use axum::{
     body::Body,
     extract::State,
@@ -13,7 +13,7 @@ const ORGANIZATION: HeaderName = HeaderName::from_static("logpipeline-organizati
 
 pub(crate) async fn forward(
     State(gateway): State<Gateway>,
-    MayWrite(caller): MayWrite,
+    Limited(MayWrite(caller), taken): Limited<MayWrite>,
     mut request: Request<Body>,
 ) -> Response<Body> {
     let organization = HeaderValue::from_str(caller.organizations.as_str())
@@ -22,5 +22,7 @@ pub(crate) async fn forward(
     headers.remove(header::AUTHORIZATION);
     // Replaces what a client may have put there itself.
     headers.insert(ORGANIZATION, organization);
-    gateway.producer().call(request).await
+    let mut answer = gateway.producer().call(request).await;
+    taken.settle(&mut answer);
+    answer
 }

@@ -1,6 +1,6 @@
 //! `GET /api/v1/ledger`: what became of every offset of every partition.
 
-use crate::{Gateway, auth::MayRead, filter::store_problem};
+use crate::{Gateway, auth::MayRead, filter::store_problem, limits::Limited};
 use axum::{Json, extract::State};
 use process::problem::Problem;
 use serde::Serialize;
@@ -34,7 +34,7 @@ pub(crate) struct Partition {
 
 pub(crate) async fn ledger(
     State(gateway): State<Gateway>,
-    MayRead(_): MayRead,
+    Limited(MayRead(_), _): Limited<MayRead>,
 ) -> Result<Json<Ledger>, Problem> {
     let rows = gateway.store().ledger().await.map_err(store_problem)?;
     let offsets = gateway.topic().offsets().await;

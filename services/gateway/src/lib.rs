@@ -9,6 +9,7 @@ pub mod config;
 mod filter;
 mod forward;
 mod ledger;
+pub mod limits;
 mod overview;
 mod params;
 pub mod redis;

@@ -1,6 +1,6 @@
 //! `logpipeline-gateway`: the door for clients, in front of producers, Kafka and PostgreSQL.
 
-use gateway::{Gateway, Parts, Upstream, auth::Keys, config::Config};
+use gateway::{Gateway, Parts, Upstream, auth::Keys, config::Config, limits::Limiter, redis::Redis};
 use process::{
     health::Readiness,
     metrics::Metrics,
@@ -27,12 +27,14 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let server = Server::bind(config.listen, Limits::default())?;
     let topic = Topic::new(config.kafka, kafka::Metrics::register(metrics.registry()))?;
     let store = Store::open(config.postgres)?;
+    let redis = config.redis.map(|address| Redis::open(address, metrics.registry()));
     let parts = Parts {
         keys: Keys::new(config.jwt_secret.as_bytes()),
         producer: Upstream::remote(config.producer),
         consumer: Upstream::remote(config.consumer),
         store: Arc::new(store.clone()),
         topic: topic.viewer(),
+        limiter: Limiter::new(config.limits, redis, metrics.registry()),
     };
     // A gateway without its store still takes writes: it leaves the rotation only when it is to stop.
     let readiness = Readiness::new();

@@ -1,8 +1,11 @@
 //! Everything the gateway answers.
 
-use crate::{Upstream, auth::Keys, forward, ledger, overview, search, stats, tail, tail::Tail, ui};
+use crate::{
+    Upstream, auth::Keys, forward, ledger, limits, limits::Limiter, overview, search, stats, tail,
+    tail::Tail, ui,
+};
 use axum::{
-    Router,
+    Router, middleware,
     routing::{get, post},
 };
 use process::problem;
@@ -26,6 +29,8 @@ pub struct Parts {
     pub store: Arc<dyn Query>,
     /// For lag and live tail.
     pub topic: Arc<dyn Viewer>,
+    /// Keeps organisations within their limits.
+    pub limiter: Limiter,
 }
 
 /// A gateway; clones share everything.
@@ -52,6 +57,8 @@ impl Gateway {
             .route("/api/v1/tail", get(tail::tail))
             .route("/api/v1/overview", get(overview::overview))
             .route("/api/v1/ledger", get(ledger::ledger))
+            .route("/api/v1/limits", get(limits::limits))
+            .route_layer(middleware::from_fn(limits::show))
             .route("/", get(ui::index))
             .route("/ui/{name}", get(ui::file))
             .fallback(problem::not_found)
@@ -81,6 +88,10 @@ impl Gateway {
 
     pub(crate) fn tail(&self) -> &Tail {
         &self.tail
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.parts.limiter
     }
 
     pub(crate) fn uptime(&self) -> Duration {

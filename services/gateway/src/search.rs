@@ -4,6 +4,7 @@ use crate::{
     Gateway,
     auth::MayRead,
     filter::{filter, store_problem},
+    limits::Limited,
     params::{Params, bad},
 };
 use axum::{
@@ -45,7 +46,7 @@ pub(crate) struct SearchAnswer {
 
 pub(crate) async fn search(
     State(gateway): State<Gateway>,
-    MayRead(caller): MayRead,
+    Limited(MayRead(caller), _): Limited<MayRead>,
     Params(params): Params<SearchParams>,
 ) -> Result<Json<SearchAnswer>, Problem> {
     let limit = params.limit.unwrap_or(USUAL);
@@ -78,7 +79,7 @@ pub(crate) struct GetParams {
 
 pub(crate) async fn get(
     State(gateway): State<Gateway>,
-    MayRead(caller): MayRead,
+    Limited(MayRead(caller), _): Limited<MayRead>,
     Path(id): Path<String>,
     Params(params): Params<GetParams>,
 ) -> Result<Json<LogRecord>, Problem> {

@@ -4,6 +4,7 @@ use crate::{
     Gateway,
     auth::MayRead,
     filter::{filter, store_problem},
+    limits::Limited,
     params::{Params, bad, seconds},
 };
 use axum::{Json, extract::State};
@@ -57,7 +58,7 @@ struct Bucket {
 
 pub(crate) async fn stats(
     State(gateway): State<Gateway>,
-    MayRead(caller): MayRead,
+    Limited(MayRead(caller), _): Limited<MayRead>,
     Params(params): Params<StatsParams>,
 ) -> Result<Json<StatsAnswer>, Problem> {
     let mut filter = filter(

@@ -10,7 +10,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderName, StatusCode, header},
     routing::{get, post},
 };
 use bytes::Bytes;
@@ -30,6 +30,10 @@ use topic::{Header, Writer};
 /// Header in which the gateway tells whose token a request has: an organisation, or `*` for any. The gateway sets it
 /// after checking the token and never passes on a client's own.
 pub const ORGANIZATION: &str = "logpipeline-organization";
+
+/// Header of the answer with the number of events that the request had, accepted or not; the gateway's limits count
+/// by it.
+pub const EVENTS: HeaderName = HeaderName::from_static("logpipeline-events");
 
 /// Bodies up to this size are judged where they were read; larger ones on a thread for blocking work.
 const JUDGED_INLINE_BYTES: usize = 256 * 1024;

@@ -13,4 +13,4 @@ mod json_text;
 mod metrics;
 pub mod publish;
 
-pub use api::{Config, ORGANIZATION, Producer};
+pub use api::{Config, EVENTS, ORGANIZATION, Producer};

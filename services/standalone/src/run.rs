@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::Context;
 use consumer::Consumer;
-use gateway::{Gateway, Parts, Upstream, auth::Keys};
+use gateway::{Gateway, Parts, Upstream, auth::Keys, limits::Limiter};
 use process::{health::Readiness, metrics::Metrics, server, shutdown, telemetry};
 use producer::Producer;
 use std::{
@@ -59,6 +59,8 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
         consumer: Upstream::local(consumer.router()),
         store: Arc::new(store.clone()),
         topic: topic.viewer(),
+        // One process of one owner: nobody to protect from another.
+        limiter: Limiter::new(gateway::limits::Config::default(), None, metrics.registry()),
     };
     let readiness = readiness(topic.writer(), store.clone());
     let layer = metrics.http_layer();

@@ -2,5 +2,11 @@
 //! own.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod answers;
+mod arithmetic;
 mod connection;
+mod door;
+mod outages;
+mod sharing;
+mod slow;
 mod support;

@@ -1,6 +1,6 @@
 //! Redis servers for tests.
 
-use gateway::redis::Redis;
+use gateway::{limits::Name, redis::Redis};
 use prometheus_client::registry::Registry;
 use std::{
     path::Path,
@@ -13,6 +13,16 @@ use tokio::sync::{Mutex, MutexGuard};
 pub(crate) fn shared() -> String {
     std::env::var("LOGPIPELINE_TEST_REDIS")
         .expect("LOGPIPELINE_TEST_REDIS is the URL of a Redis: LOGPIPELINE_TEST_REDIS=$(hack/redis.sh up)")
+}
+
+/// Whose bucket.
+pub(crate) fn name(text: &str) -> Name {
+    Name::of(&text.parse().unwrap())
+}
+
+/// A name that no other test and no other run has.
+pub(crate) fn fresh(text: &str) -> String {
+    format!("{text}-{:x}", rand::random::<u64>())
 }
 
 /// A connection that stands.
