@@ -12,7 +12,7 @@ Runs the suites named, or all of them. Can be run any number of times; what is m
 
   fast         format, lints, layout and unit tests: the everyday loop
   unit         fast, and documentation, licences and sources of dependencies
-  integration  real processes on embedded parts, real Kafka, real PostgreSQL: crashes, outages, bad input, limits
+  integration  real processes on embedded parts, real Kafka, PostgreSQL and Redis: crashes, outages, bad input, limits
                (LOGPIPELINE_TEST_SOAK: how long one of the outages lasts, 60s unless set)
   browser      the web page in headless Chromium
   alerts       alert rules        (nothing to run yet: there are no rules in the tree)
@@ -108,14 +108,16 @@ integration() {
   run cargo test --locked --workspace --all-features --exclude browser-tests --exclude layout-tests --test '*'
 }
 
-# Brokers and a database of the tests' own, left running for the next time; hack/kafka.sh down and hack/postgres.sh down
-# end them.
+# Brokers, a database and a Redis of the tests' own, left running for the next time; hack/kafka.sh down, hack/postgres.sh
+# down and hack/redis.sh down end them.
 real_parts() {
   local environment
   environment=$(hack/kafka.sh up)
   eval "$environment"
   LOGPIPELINE_TEST_POSTGRES=$(hack/postgres.sh up)
   export LOGPIPELINE_TEST_POSTGRES
+  LOGPIPELINE_TEST_REDIS=$(hack/redis.sh up)
+  export LOGPIPELINE_TEST_REDIS
 }
 
 browser() {

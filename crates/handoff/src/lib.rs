@@ -1,4 +1,5 @@
-//! What the gateway tells a producer with a request: whose it is, signed, and how long the answer is waited for.
+//! What the gateway tells a producer with a request: whose it is, signed, and how long the answer is waited for; and what
+//! the producer tells with its answer.
 //!
 //! The producer believes nobody else. Both hold the same [`Key`]; the gateway signs an organisation and an expiry with
 //! it, the producer checks them. Who can reach a producer's port, and has no key, writes nothing.
@@ -21,6 +22,8 @@ use std::time::{Duration, SystemTime};
 pub const IDENTITY: &str = "logpipeline-identity";
 /// Header of a request to a producer: milliseconds, decimal, after which nobody waits for the answer any more.
 pub const TIMEOUT: &str = "logpipeline-timeout-ms";
+/// Header of a producer's answer: the number of events that the request had, accepted or not. The limits count by it.
+pub const EVENTS: &str = "logpipeline-events";
 /// The organisation of a caller that may write for any: each event names its own.
 pub const ANY: &str = "*";
 /// Bytes that a key has at least, as the hash has (RFC 2104, section 3).

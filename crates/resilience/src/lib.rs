@@ -5,6 +5,10 @@
 //!
 //! [`Backoff`] is for one caller that tries again: it waits longer after each failure.
 //!
+//! # Token bucket
+//!
+//! [`Bucket`] keeps somebody within a [`Limit`]. It can be in debt, for costs that are known only afterwards.
+//!
 //! # Circuit breaker
 //!
 //! [`Breaker`] is for all callers of one dependency: it sees that calls fail or are slow and refuses further ones at
@@ -43,6 +47,7 @@
 mod backoff;
 mod breaker;
 mod breakers;
+mod bucket;
 mod shared;
 
 pub use backoff::Backoff;
@@ -51,4 +56,5 @@ pub use breaker::{
     Transitions, Window,
 };
 pub use breakers::Breakers;
+pub use bucket::{Bucket, Level, Limit};
 pub use shared::{CallError, Changes, Outcome, PermitGuard, SharedBreaker};

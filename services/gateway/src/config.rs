@@ -1,6 +1,6 @@
 //! The settings of `logpipeline-gateway`.
 
-use crate::{CacheConfig, WriteLimits, auth};
+use crate::{CacheConfig, WriteLimits, auth, limits, redis::Address};
 use settings::Settings;
 use std::{net::SocketAddr, time::Duration};
 
@@ -28,6 +28,10 @@ pub struct Config {
     pub kafka: topic::kafka::Config,
     /// The store that answers reads.
     pub postgres: store::postgres::Config,
+    /// What all gateways share; without it each limits and caches alone.
+    pub redis: Option<Address>,
+    /// How much organisations may write and read.
+    pub limits: limits::Config,
 }
 
 impl Config {
@@ -94,8 +98,20 @@ impl Config {
             },
             kafka: topic::kafka::Config::read(settings),
             postgres: store::postgres::Config::read(settings),
+            redis: redis(settings),
+            limits: limits::Config::read(settings),
         }
     }
+}
+
+/// The address can hold a password: a mistake does not show it.
+fn redis(settings: &mut Settings) -> Option<Address> {
+    let text = settings.secret(
+        "LOGPIPELINE_REDIS_URL",
+        "Redis that all gateways share: redis://:password@host:6379, rediss:// for TLS, \
+         redis+cluster://host1:6379,host2:6379 for a cluster; without it each limits and caches alone",
+    )?;
+    text.parse().map_err(|error| settings.mistake(format!("LOGPIPELINE_REDIS_URL: {error}"))).ok()
 }
 
 /// `http://host[:port]`, nothing behind it.

@@ -3,6 +3,7 @@
 use crate::{
     Gateway,
     auth::{MayWrite, Organizations},
+    limits::Limited,
 };
 use axum::{
     body::Body,
@@ -23,7 +24,7 @@ const AWAITED_MILLISECONDS: u64 = 33_000;
 
 pub(crate) async fn forward(
     State(gateway): State<Gateway>,
-    MayWrite(caller): MayWrite,
+    Limited(MayWrite(caller), taken): Limited<MayWrite>,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Problem> {
     let organization = match &caller.organizations {
@@ -43,5 +44,7 @@ pub(crate) async fn forward(
     // Both replace what a client may have put there itself.
     headers.insert(IDENTITY, identity);
     headers.insert(TIMEOUT, HeaderValue::from(AWAITED_MILLISECONDS));
-    Ok(gateway.producer().call(request).await)
+    let mut answer = gateway.producer().call(request).await;
+    taken.settle(&mut answer);
+    Ok(answer)
 }

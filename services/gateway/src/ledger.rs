@@ -3,6 +3,7 @@
 use crate::{
     Gateway,
     auth::MayRead,
+    limits::Limited,
     reads::{Answer, Freshness, Key},
 };
 use axum::extract::State;
@@ -36,7 +37,10 @@ pub(crate) struct Partition {
     balanced: bool,
 }
 
-pub(crate) async fn ledger(State(gateway): State<Gateway>, MayRead(_): MayRead) -> Result<Answer, Problem> {
+pub(crate) async fn ledger(
+    State(gateway): State<Gateway>,
+    Limited(MayRead(_), _): Limited<MayRead>,
+) -> Result<Answer, Problem> {
     let key = Key { organization: None, route: "ledger", question: String::new() };
     let reads = gateway.reads().clone();
     let make = async move {

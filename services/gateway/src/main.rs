@@ -1,6 +1,6 @@
 //! `logpipeline-gateway`: the door for clients, in front of producers, Kafka and PostgreSQL.
 
-use gateway::{Gateway, Parts, Reads, Upstream, auth::Keys, config::Config};
+use gateway::{Gateway, Parts, Reads, Upstream, auth::Keys, config::Config, limits::Limiter, redis::Redis};
 use process::{
     health::Readiness,
     metrics::Metrics,
@@ -29,6 +29,7 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let topic = Topic::new(config.kafka, kafka::Metrics::register(metrics.registry()))?;
     let store = Store::open(config.postgres)?;
     let breakers = Breakers::register(metrics.registry());
+    let redis = config.redis.map(|address| Redis::open(address, metrics.registry()));
     let parts = Parts {
         keys: Keys::open(config.auth, metrics.registry(), frame.stop.clone())?,
         gateway_key: config.gateway_key,
@@ -37,6 +38,7 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
         store: Arc::new(store.clone()),
         reads: Reads::new(config.cache, &breakers, metrics.registry()),
         topic: topic.viewer(),
+        limiter: Limiter::new(config.limits, redis, metrics.registry()),
         breakers,
         writes: config.writes,
     };

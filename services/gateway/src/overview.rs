@@ -1,6 +1,6 @@
 //! `GET /api/v1/overview`: all parts of the pipeline at a glance, gathered at one time, partial when one is out.
 
-use crate::{Gateway, auth::MayRead, ledger::join, reads::ReadError};
+use crate::{Gateway, auth::MayRead, ledger::join, limits::Limited, reads::ReadError};
 use axum::{Json, extract::State};
 use resilience::Snapshot;
 use serde_json::{Value, json};
@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 /// How long a part may take to answer.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-pub(crate) async fn overview(State(gateway): State<Gateway>, MayRead(caller): MayRead) -> Json<Value> {
+pub(crate) async fn overview(
+    State(gateway): State<Gateway>,
+    Limited(MayRead(caller), _): Limited<MayRead>,
+) -> Json<Value> {
     let asked = Instant::now();
     let (offsets, rows, producer, consumer) = tokio::join!(
         within(gateway.topic().offsets()),

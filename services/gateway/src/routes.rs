@@ -1,11 +1,11 @@
 //! Everything the gateway answers.
 
 use crate::{
-    Reads, Upstream, WriteLimits, admission::Admission, auth::Keys, forward, ledger, overview, search, stats,
-    tail, tail::Tail, ui,
+    Reads, Upstream, WriteLimits, admission::Admission, auth::Keys, forward, ledger, limits, limits::Limiter,
+    overview, search, stats, tail, tail::Tail, ui,
 };
 use axum::{
-    Router,
+    Router, middleware,
     routing::{get, post},
 };
 use process::problem;
@@ -34,6 +34,8 @@ pub struct Parts {
     pub reads: Reads,
     /// For lag and live tail.
     pub topic: Arc<dyn Viewer>,
+    /// Keeps organisations within their limits.
+    pub limiter: Limiter,
     /// The circuit breakers before all of these.
     pub breakers: Breakers,
     /// How many writes may be under way.
@@ -66,6 +68,8 @@ impl Gateway {
             .route("/api/v1/tail", get(tail::tail))
             .route("/api/v1/overview", get(overview::overview))
             .route("/api/v1/ledger", get(ledger::ledger))
+            .route("/api/v1/limits", get(limits::limits))
+            .route_layer(middleware::from_fn(limits::show))
             .route("/", get(ui::index))
             .route("/ui/{name}", get(ui::file))
             .fallback(problem::not_found)
@@ -112,6 +116,10 @@ impl Gateway {
 
     pub(crate) fn tail(&self) -> &Tail {
         &self.tail
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.parts.limiter
     }
 
     pub(crate) fn uptime(&self) -> Duration {

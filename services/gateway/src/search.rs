@@ -4,6 +4,7 @@ use crate::{
     Gateway,
     auth::MayRead,
     filter::filter,
+    limits::Limited,
     params::{Params, bad},
     reads::{Answer, Freshness, Key, ReadError},
 };
@@ -42,7 +43,7 @@ pub(crate) struct SearchAnswer {
 
 pub(crate) async fn search(
     State(gateway): State<Gateway>,
-    MayRead(caller): MayRead,
+    Limited(MayRead(caller), _): Limited<MayRead>,
     Params(params): Params<SearchParams>,
 ) -> Result<Answer, Problem> {
     let limit = params.limit.unwrap_or(USUAL);
@@ -85,7 +86,7 @@ pub(crate) struct GetParams {
 
 pub(crate) async fn get(
     State(gateway): State<Gateway>,
-    MayRead(caller): MayRead,
+    Limited(MayRead(caller), _): Limited<MayRead>,
     Path(id): Path<String>,
     Params(params): Params<GetParams>,
 ) -> Result<Answer, Problem> {

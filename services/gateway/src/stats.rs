@@ -4,6 +4,7 @@ use crate::{
     Gateway,
     auth::MayRead,
     filter::filter,
+    limits::Limited,
     params::{Params, bad, seconds},
     reads::{Answer, Freshness, Key, ReadError},
 };
@@ -58,7 +59,7 @@ struct Bucket {
 
 pub(crate) async fn stats(
     State(gateway): State<Gateway>,
-    MayRead(caller): MayRead,
+    Limited(MayRead(caller), _): Limited<MayRead>,
     Params(params): Params<StatsParams>,
 ) -> Result<Answer, Problem> {
     let filter = filter(

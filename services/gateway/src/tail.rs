@@ -3,7 +3,7 @@
 //! One reader of the topic's end serves all clients. It runs while there are any, and each event is read once however
 //! many look on. A client that is too slow is told how many it missed; it never slows the others down.
 
-use crate::{Gateway, auth::MayRead, filter::filter, params::Params};
+use crate::{Gateway, auth::MayRead, filter::filter, limits::Limited, params::Params};
 use axum::{
     extract::State,
     http::StatusCode,
@@ -112,7 +112,7 @@ pub(crate) struct TailParams {
 
 pub(crate) async fn tail(
     State(gateway): State<Gateway>,
-    MayRead(caller): MayRead,
+    Limited(MayRead(caller), _): Limited<MayRead>,
     Params(params): Params<TailParams>,
 ) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, Problem> {
     let filter = filter(

@@ -33,6 +33,11 @@ fn all_that_is_wrong_is_told_at_once_and_no_secret() {
             ("LOGPIPELINE_DATABASE_CONNECTIONS", "-1"),
             ("LOGPIPELINE_DATABASE_TLS", "yes"),
             ("LOGPIPELINE_LOG_FORMAT", "xml"),
+            ("LOGPIPELINE_REDIS_URL", "http://:hunter-four@redis"),
+            ("LOGPIPELINE_RATE_LIMITS_FILE", "/nowhere/limits.json"),
+            ("LOGPIPELINE_RATE_LIMITS_DEADLINE", "1h"),
+            ("LOGPIPELINE_RATE_LIMITS_WITHOUT_REDIS", "maybe"),
+            ("LOGPIPELINE_GATEWAY_REPLICAS", "0"),
         ],
     );
     ended.assert_refused(&[
@@ -48,8 +53,13 @@ fn all_that_is_wrong_is_told_at_once_and_no_secret() {
         ("LOGPIPELINE_DATABASE_CONNECTIONS=-1:", "it has to be a number from"),
         ("LOGPIPELINE_DATABASE_TLS=yes:", "use off, encrypt, verify-ca or verify-full"),
         ("LOGPIPELINE_LOG_FORMAT=xml:", "use text or json"),
+        ("LOGPIPELINE_REDIS_URL: it has to be like redis://", ""),
+        ("LOGPIPELINE_RATE_LIMITS_FILE=/nowhere/limits.json:", "No such file"),
+        ("LOGPIPELINE_RATE_LIMITS_DEADLINE=1h:", "from 1ms to 1s"),
+        ("LOGPIPELINE_RATE_LIMITS_WITHOUT_REDIS=maybe:", "use local, open or closed"),
+        ("LOGPIPELINE_GATEWAY_REPLICAS=0:", "from 1 to 10000"),
     ]);
-    ended.assert_hides(&["hunter-short", "hunter-key", "hunter-three"]);
+    ended.assert_hides(&["hunter-short", "hunter-key", "hunter-three", "hunter-four"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use axum::{
 use gateway::{
     CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits,
     auth::{Keys, WRITE},
+    limits::Limiter,
 };
 use handoff::Key;
 use prometheus_client::registry::Registry;
@@ -54,6 +55,7 @@ impl Door {
             producer: Upstream::remote("producer", &url.parse().unwrap(), &breakers),
             consumer: Upstream::local(Router::new()),
             store: Arc::new(store),
+            limiter: Limiter::new(gateway::limits::Config::default(), None, &mut Registry::default()),
             reads: Reads::new(CacheConfig::default(), &breakers, &mut Registry::default()),
             topic: topic.viewer(),
             breakers: breakers.clone(),

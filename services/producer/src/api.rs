@@ -10,7 +10,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderName, StatusCode, header},
     routing::{get, post},
 };
 use bytes::Bytes;
@@ -31,6 +31,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 use topic::{Header, Writer};
+
+/// Header of the answer with the number of events that the request had; see [`handoff`].
+pub(crate) const EVENTS: HeaderName = HeaderName::from_static(handoff::EVENTS);
 
 /// Bodies up to this size are judged where they were read; larger ones on a thread for blocking work.
 const JUDGED_INLINE_BYTES: usize = 256 * 1024;

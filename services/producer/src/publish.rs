@@ -1,6 +1,7 @@
 //! Appends judged events and makes the answer to the client.
 
 use crate::{
+    api::EVENTS,
     event::{Event, Refusal},
     metrics::Metrics,
 };
@@ -150,9 +151,19 @@ impl Verdict {
     }
 }
 
-/// 202 when anything was accepted (or nothing was sent), else a problem that says why nothing was.
+/// The answer, which says how many events the request had.
 impl IntoResponse for Verdict {
     fn into_response(self) -> Response {
+        let events = self.accepted + self.rejected.len();
+        let mut response = self.answer();
+        response.headers_mut().insert(EVENTS, events.into());
+        response
+    }
+}
+
+impl Verdict {
+    /// 202 when anything was accepted (or nothing was sent), else a problem that says why nothing was.
+    fn answer(self) -> Response {
         #[derive(Serialize)]
         struct Accepted {
             accepted: usize,
@@ -190,5 +201,22 @@ impl IntoResponse for Verdict {
             }
         };
         problem.with("rejected", rejected).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_says_how_many_events_the_request_had() {
+        let rejected = |index| Rejected { index, reason: "bad".into(), retryable: false };
+        for (accepted, refused, status) in [(3, 0, 202), (2, 1, 202), (0, 2, 400), (0, 0, 202)] {
+            let verdict =
+                Verdict { accepted, rejected: (0..refused).map(rejected).collect(), ..Verdict::default() };
+            let response = verdict.into_response();
+            let said = response.headers()[EVENTS].to_str().unwrap().parse();
+            assert_eq!((response.status().as_u16(), said), (status, Ok(accepted + refused)));
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::Context;
 use consumer::Consumer;
-use gateway::{CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits, auth::Keys};
+use gateway::{CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits, auth::Keys, limits::Limiter};
 use process::{health::Readiness, metrics::Metrics, server, shutdown, telemetry};
 use producer::Producer;
 use prometheus_client::registry::Registry;
@@ -124,6 +124,8 @@ fn compose(
         store: Arc::new(store.clone()),
         topic: topic.viewer(),
         reads: Reads::new(cache, &breakers, registry),
+        // One process of one owner: nobody to protect from another.
+        limiter: Limiter::new(gateway::limits::Config::default(), None, registry),
         breakers,
         writes: WriteLimits::default(),
     };

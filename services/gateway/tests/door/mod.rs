@@ -5,7 +5,7 @@ use axum::{
     body::Body,
     http::{HeaderMap, Request, StatusCode},
 };
-use gateway::{CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits, auth::Keys};
+use gateway::{CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits, auth::Keys, limits::Limiter};
 use http_body_util::BodyExt;
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use resilience::Breakers;
@@ -66,6 +66,7 @@ impl Door {
             consumer: Upstream::local(consumer.router()),
             store: Arc::new(store),
             topic: topic.viewer(),
+            limiter: Limiter::new(gateway::limits::Config::default(), None, &mut registry),
             reads: Reads::new(CacheConfig::default(), &breakers, &mut registry),
             breakers,
             writes: WriteLimits::default(),

@@ -1,0 +1,158 @@
+//! The one connection to Redis, which the rate limiter and the cache share.
+//!
+//! A call costs its caller at most its deadline, and nothing when Redis is known to be sick: without a connection it
+//! fails at once, and a circuit breaker refuses calls while answers do not come in time. Nothing here is needed for the
+//! gateway to work; whoever calls has another way.
+
+mod address;
+mod connection;
+mod metrics;
+
+pub use address::{Address, AddressError};
+pub use connection::Connection;
+
+use metrics::Metrics;
+use prometheus_client::registry::Registry;
+use redis::{ErrorKind, RedisError, RedisResult};
+use resilience::{BreakerConfig, CallError, Changes, Outcome, SharedBreaker, State, Window};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Notify, watch};
+
+/// Redis did not answer; why, for logs.
+#[derive(Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// There is no connection now.
+    #[error("there is no connection to Redis")]
+    Absent,
+    /// The breaker is open: it did not answer in time lately.
+    #[error("Redis is left alone: it did not answer in time")]
+    Refused,
+    /// No answer within the deadline. The command may be carried out nevertheless.
+    #[error("Redis did not answer within {0:?}")]
+    Late(Duration),
+    /// It answered with an error, or the connection broke.
+    #[error("Redis: {0}")]
+    Failed(#[from] RedisError),
+}
+
+/// A Redis; clones share its connection.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    current: watch::Receiver<Option<Connection>>,
+    doubted: Arc<Notify>,
+    breaker: SharedBreaker,
+    metrics: Metrics,
+}
+
+impl Redis {
+    /// Begins to connect, and goes on until all clones are gone. Needs a runtime.
+    pub fn open(address: Address, registry: &mut Registry) -> Redis {
+        // The library takes whichever provider the process has; one that is there already is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let breaker = SharedBreaker::new(breaker(), rand::random).expect("constant settings are good");
+        let metrics = Metrics::register(registry, breaker.clone());
+        tokio::spawn(tell(breaker.changes()));
+        let (sender, current) = watch::channel(None);
+        let doubted = Arc::new(Notify::new());
+        tokio::spawn(connection::keep(address, sender, Arc::clone(&doubted)));
+        Redis { current, doubted, breaker, metrics }
+    }
+
+    /// Asks Redis, and gives up after `deadline`.
+    ///
+    /// # Errors
+    /// [`Unavailable`]. After `Absent` and `Refused` nothing was sent.
+    pub async fn call<T, F>(
+        &self,
+        deadline: Duration,
+        ask: impl FnOnce(Connection) -> F,
+    ) -> Result<T, Unavailable>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let asked = async {
+            let connection = self.current.borrow().clone().ok_or(Unavailable::Absent)?;
+            let answer = tokio::time::timeout(deadline, ask(connection)).await;
+            Ok(answer.map_err(|_| Unavailable::Late(deadline))??)
+        };
+        let result = match self.breaker.call(asked, judge).await {
+            Ok(answer) => Ok(answer),
+            Err(CallError::Refused(_)) => Err(Unavailable::Refused),
+            Err(CallError::Failed(error)) => Err(error),
+        };
+        self.metrics.count(match &result {
+            Ok(_) => "ok",
+            Err(Unavailable::Absent) => "absent",
+            Err(Unavailable::Refused) => "refused",
+            Err(Unavailable::Late(_)) => "late",
+            Err(Unavailable::Failed(error)) => {
+                // A broken connection is looked at now, not at the next turn.
+                if error.is_unrecoverable_error() {
+                    self.doubted.notify_one();
+                }
+                "failed"
+            }
+        });
+        result
+    }
+
+    /// The breaker, for who shows it.
+    pub fn breaker(&self) -> &SharedBreaker {
+        &self.breaker
+    }
+
+    /// Waits until there is a connection, for a start that would rather have one; `false` when there is none in time.
+    pub async fn connected(&self, within: Duration) -> bool {
+        let mut current = self.current.clone();
+        matches!(tokio::time::timeout(within, current.wait_for(Option::is_some)).await, Ok(Ok(_)))
+    }
+}
+
+/// Logs when calls stop and when they go on; the trials between are details.
+async fn tell(mut changes: Changes) {
+    let mut is_left_alone = false;
+    while let Some(status) = changes.next().await {
+        match status.state {
+            State::Open if !is_left_alone => {
+                is_left_alone = true;
+                tracing::warn!(because = status.because, "Redis is left alone");
+            }
+            State::Closed => {
+                is_left_alone = false;
+                tracing::info!("Redis answers again");
+            }
+            state => tracing::debug!(%state, because = status.because, "the circuit breaker around Redis"),
+        }
+    }
+}
+
+/// Half of the calls of the last two seconds fail: a Redis that is only busy for a moment is not left alone. The wait
+/// stays short, because a trial costs few calls their deadline only.
+fn breaker() -> BreakerConfig {
+    BreakerConfig {
+        window: Window::Time(Duration::from_secs(2)),
+        slow_after: Duration::MAX,
+        minimum_calls: 10,
+        open_wait: Duration::from_millis(100),
+        open_wait_cap: Duration::from_secs(1),
+        half_open_calls: 3,
+        half_open_time: Duration::from_secs(1),
+        ..BreakerConfig::default()
+    }
+}
+
+/// What an answer says about Redis. An error that is about the command alone says that Redis works.
+fn judge<T>(result: &Result<T, Unavailable>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Succeeded,
+        Err(Unavailable::Failed(error)) if is_about_the_command(error) => Outcome::Ignored,
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+fn is_about_the_command(error: &RedisError) -> bool {
+    use redis::ServerErrorKind::{CrossSlot, ExecAbort, NoScript, ResponseError};
+    let of_command = [ResponseError, NoScript, CrossSlot, ExecAbort].map(ErrorKind::Server);
+    of_command.contains(&error.kind())
+        || [ErrorKind::UnexpectedReturnType, ErrorKind::InvalidClientConfig].contains(&error.kind())
+}

@@ -1,0 +1,145 @@
+//! A gateway in front of a real producer and embedded parts, in this process.
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, Response, StatusCode},
+};
+use gateway::{
+    CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits,
+    auth::{Keys, READ, WRITE},
+    limits::{Config, Limiter, Source},
+    redis::Redis,
+};
+use prometheus_client::registry::Registry;
+use resilience::Breakers;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// The key of gateways and producer.
+const KEY: &[u8] = b"a key of the tests, 32 bytes or more";
+
+/// What stands behind all gateways of a test.
+pub(crate) struct Behind {
+    folder: TempDir,
+    topic: topic::embedded::Topic,
+    store: store::embedded::Store,
+    producer: Router,
+}
+
+/// One gateway.
+#[derive(Clone)]
+pub(crate) struct Door {
+    router: Router,
+    keys: Keys,
+}
+
+/// An answer that has been read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: serde_json::Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Behind {
+    pub(crate) fn new() -> Behind {
+        let folder = tempfile::tempdir().unwrap();
+        let topic =
+            topic::embedded::Topic::open(&folder.path().join("topic.db"), Default::default()).unwrap();
+        let store =
+            store::embedded::Store::open(&folder.path().join("store.db"), Default::default()).unwrap();
+        let (key, breakers) = (handoff::Key::new(KEY), Breakers::default());
+        let mut registry = Registry::default();
+        let producer =
+            producer::Producer::new(Default::default(), key, topic.writer(), &breakers, &mut registry)
+                .router();
+        Behind { folder, topic, store, producer }
+    }
+
+    /// A file of limits.
+    pub(crate) fn file(&self, limits: &str) -> PathBuf {
+        let path = self.folder.path().join("limits.json");
+        std::fs::write(&path, limits).unwrap();
+        path
+    }
+
+    pub(crate) fn limits(&self, limits: &str) -> Config {
+        Config { source: Source::file(self.file(limits)).unwrap(), ..Config::default() }
+    }
+
+    /// A gateway with limits of its own, in front of the same producer.
+    pub(crate) fn door(&self, limits: Config, redis: Option<Redis>) -> Door {
+        self.door_to(self.producer.clone(), limits, redis)
+    }
+
+    pub(crate) fn door_to(&self, producer: Router, limits: Config, redis: Option<Redis>) -> Door {
+        let keys = Keys::new(b"a secret of at least thirty-two bytes");
+        let (mut registry, breakers) = (Registry::default(), Breakers::default());
+        let parts = Parts {
+            keys: keys.clone(),
+            gateway_key: handoff::Key::new(KEY),
+            producer: Upstream::local(producer),
+            consumer: Upstream::local(Router::new()),
+            store: Arc::new(self.store.clone()),
+            topic: self.topic.viewer(),
+            limiter: Limiter::new(limits, redis, &mut registry),
+            reads: Reads::new(CacheConfig::default(), &breakers, &mut registry),
+            breakers,
+            writes: WriteLimits::default(),
+        };
+        Door { router: Gateway::new(parts, CancellationToken::new()).router(), keys }
+    }
+}
+
+impl Door {
+    fn token(&self, organization: &str) -> String {
+        let scopes = format!("{READ} {WRITE}");
+        self.keys.issue(&organization.parse().unwrap(), &scopes, Duration::from_secs(3600))
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response: Response<Body> = match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, 1 << 20).await.unwrap();
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub(crate) async fn get(&self, organization: &str, path: &str) -> Answer {
+        self.get_with(&self.token(organization), path).await
+    }
+
+    pub(crate) async fn get_with(&self, token: &str, path: &str) -> Answer {
+        let authorization = format!("Bearer {token}");
+        self.send(Request::get(path).header("authorization", authorization).body(Body::empty()).unwrap())
+            .await
+    }
+
+    /// Writes so many events.
+    pub(crate) async fn write(&self, organization: &str, events: usize) -> Answer {
+        let event = r#"{"level":"info","service":"test","message":"an event as long as such events are"}"#;
+        self.post(organization, [event].repeat(events).join("\n")).await
+    }
+
+    pub(crate) async fn post(&self, organization: &str, body: String) -> Answer {
+        let request = Request::post("/api/v1/logs")
+            .header("authorization", format!("Bearer {}", self.token(organization)))
+            .header("content-type", "application/x-ndjson")
+            .header("content-length", body.len())
+            .body(Body::from(body))
+            .unwrap();
+        self.send(request).await
+    }
+}

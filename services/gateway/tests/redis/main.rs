@@ -1,0 +1,12 @@
+//! The gateway on a real Redis: `LOGPIPELINE_TEST_REDIS=$(hack/redis.sh up)`. Tests that stop or freeze one start their
+//! own.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod answers;
+mod arithmetic;
+mod connection;
+mod door;
+mod outages;
+mod sharing;
+mod slow;
+mod support;
