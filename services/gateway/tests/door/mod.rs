@@ -3,7 +3,7 @@
 use axum::{
     Router,
     body::Body,
-    http::{HeaderMap, Request, StatusCode},
+    http::{HeaderMap, Request, Response, StatusCode},
 };
 use gateway::{CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits, auth::Keys, limits::Limiter};
 use http_body_util::BodyExt;
@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// A gateway; what it runs on ends when it is dropped.
 pub(crate) struct Door {
-    pub(crate) router: Router,
+    router: Router,
     registry: Registry,
     _topic: topic::embedded::Topic,
     _data: TempDir,
@@ -77,9 +77,14 @@ impl Door {
         Door { router, registry, _topic: topic, _data: data, _stop: stop.drop_guard() }
     }
 
+    /// Sends a request; the answer is not read yet.
+    pub(crate) async fn respond(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
     /// Sends a request and reads the whole answer.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.respond(request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer {
@@ -96,6 +101,7 @@ impl Door {
     }
 
     /// The value of a metric, 0 when there is none; `series` is its name with labels.
+    #[allow(dead_code, reason = "not all tests that share this use all of it")]
     pub(crate) fn metric(&self, series: &str) -> f64 {
         let mut text = String::new();
         encode(&mut text, &self.registry).unwrap();
