@@ -110,8 +110,25 @@ fn redis(settings: &mut Settings) -> Option<Address> {
         "LOGPIPELINE_REDIS_URL",
         "Redis that all gateways share: redis://:password@host:6379, rediss:// for TLS, \
          redis+cluster://host1:6379,host2:6379 for a cluster; without it each limits and caches alone",
-    )?;
-    text.parse().map_err(|error| settings.mistake(format!("LOGPIPELINE_REDIS_URL: {error}"))).ok()
+    );
+    let authorities = settings.optional_parsed(
+        "LOGPIPELINE_REDIS_CA",
+        "File of authorities to trust, PEM; else the system's",
+        |path| std::fs::read(path).map_err(|error| error.to_string()),
+    );
+    match (text?.parse::<Address>(), authorities) {
+        (Ok(address), Some(_)) if !address.is_encrypted() => {
+            settings
+                .mistake("LOGPIPELINE_REDIS_CA is set, and LOGPIPELINE_REDIS_URL does not begin with rediss");
+            None
+        }
+        (Ok(address), Some(authorities)) => Some(address.trusting(authorities)),
+        (Ok(address), None) => Some(address),
+        (Err(error), _) => {
+            settings.mistake(format!("LOGPIPELINE_REDIS_URL: {error}"));
+            None
+        }
+    }
 }
 
 /// `http://host[:port]`, nothing behind it.

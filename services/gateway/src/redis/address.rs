@@ -1,6 +1,6 @@
 //! Where Redis is: one server or a cluster, by URL.
 
-use redis::{ConnectionInfo, IntoConnectionInfo};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use std::{fmt, str::FromStr};
 
 /// `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS, and `redis+cluster://…` or
@@ -9,6 +9,20 @@ use std::{fmt, str::FromStr};
 pub struct Address {
     pub(super) nodes: Vec<ConnectionInfo>,
     pub(super) cluster: bool,
+    pub(super) authorities: Option<Vec<u8>>,
+}
+
+impl Address {
+    /// Whether connections are by TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.nodes.iter().all(|node| matches!(node.addr(), ConnectionAddr::TcpTls { .. }))
+    }
+
+    /// Trusts these authorities, in PEM, instead of the system's.
+    #[must_use]
+    pub fn trusting(self, authorities: Vec<u8>) -> Address {
+        Address { authorities: Some(authorities), ..self }
+    }
 }
 
 /// The text is no address of a Redis. Never shows it: it can hold a password.
@@ -47,7 +61,7 @@ impl FromStr for Address {
         if nodes.len() > MOST_NODES || hosts.iter().any(|host| host.is_empty()) {
             return Err(AddressError);
         }
-        Ok(Address { nodes, cluster })
+        Ok(Address { nodes, cluster, authorities: None })
     }
 }
 

@@ -5,7 +5,8 @@
 
 use super::address::Address;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, RedisFuture, RedisResult, TlsCertificates,
+    Value,
     aio::{ConnectionLike, MultiplexedConnection},
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
@@ -113,22 +114,30 @@ async fn watch_over(
 }
 
 async fn connect(address: &Address) -> RedisResult<Connection> {
+    let trusted =
+        address.authorities.clone().map(|pem| TlsCertificates { client_tls: None, root_cert: Some(pem) });
     let connecting = async {
         if address.cluster {
-            let client = ClusterClient::builder(address.nodes.clone())
+            let mut client = ClusterClient::builder(address.nodes.clone())
                 .connection_timeout(PATIENCE)
                 .response_timeout(PATIENCE)
                 .retries(1)
-                .connection_concurrency_limit(UNDER_WAY)
-                .build()?;
-            return client.get_async_connection().await.map(Connection::Cluster);
+                .connection_concurrency_limit(UNDER_WAY);
+            if let Some(trusted) = trusted {
+                client = client.certs(trusted);
+            }
+            return client.build()?.get_async_connection().await.map(Connection::Cluster);
         }
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE))
             .set_concurrency_limit(UNDER_WAY)
             .set_pipeline_buffer_size(TO_BE_SENT);
-        let client = Client::open(address.nodes[0].clone())?;
+        let node = address.nodes[0].clone();
+        let client = match trusted {
+            Some(trusted) => Client::build_with_tls(node, trusted),
+            None => Client::open(node),
+        }?;
         client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::Server)
     };
     // A cluster is asked for its nodes too, so that the whole has a bound of its own.

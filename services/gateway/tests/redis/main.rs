@@ -10,3 +10,4 @@ mod outages;
 mod sharing;
 mod slow;
 mod support;
+mod variants;

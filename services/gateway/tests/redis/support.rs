@@ -38,12 +38,18 @@ pub(crate) struct Server {
     _turn: MutexGuard<'static, ()>,
 }
 
+/// Whoever has it has the port of [`Server`].
+pub(crate) async fn turn() -> (MutexGuard<'static, ()>, String) {
+    let turn = TURN.lock().await;
+    hack("down");
+    (turn, port())
+}
+
 static TURN: Mutex<()> = Mutex::const_new(());
 
 impl Server {
     pub(crate) async fn start() -> Server {
-        let turn = TURN.lock().await;
-        hack("down");
+        let (turn, _) = turn().await;
         Server { url: hack("up"), _turn: turn }
     }
 
@@ -61,11 +67,14 @@ impl Drop for Server {
 }
 
 fn script(command: &str) -> Command {
-    let port = std::env::var("LOGPIPELINE_TEST_REDIS_PORT").unwrap_or_else(|_| "25616".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut script = Command::new(root.join("hack/redis.sh"));
-    script.arg(command).env("LOGPIPELINE_REDIS_PORT", port);
+    script.arg(command).env("LOGPIPELINE_REDIS_PORT", port());
     script
+}
+
+fn port() -> String {
+    std::env::var("LOGPIPELINE_TEST_REDIS_PORT").unwrap_or_else(|_| "25616".into())
 }
 
 fn hack(command: &str) -> String {
