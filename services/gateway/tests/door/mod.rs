@@ -9,7 +9,6 @@ use gateway::{CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits, auth::K
 use http_body_util::BodyExt;
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use resilience::Breakers;
-use resilience::Breakers;
 use serde_json::Value;
 use std::{
     sync::Arc,
@@ -62,7 +61,6 @@ impl Door {
         let consumer = consumer::Consumer::new(consumer::Config::default(), sink, &breakers, &mut registry);
         let parts = Parts {
             keys: keys(&mut registry, stop.clone()),
-            gateway_key,
             gateway_key,
             producer: Upstream::local(producer.router()),
             consumer: Upstream::local(consumer.router()),
