@@ -86,6 +86,7 @@ fn what_is_wrong_with_tokens_is_told() {
         &[
             KAFKA,
             DATABASE,
+            KEY,
             ("LOGPIPELINE_JWT_SECRET_FILE", "/nowhere/at/all"),
             ("LOGPIPELINE_JWKS_URL", "ftp://idp/keys"),
             ("LOGPIPELINE_JWKS_REFRESH", "0s"),
@@ -106,10 +107,10 @@ fn what_is_wrong_with_tokens_is_told() {
         ("LOGPIPELINE_JWT_LEEWAY=1h:", "from 0s to 300s"),
         ("LOGPIPELINE_JWT_AUDIENCE=xxx", "longer than 256 bytes"),
     ]);
-    let ended =
-        run(GATEWAY, &[], &[KAFKA, DATABASE, ("LOGPIPELINE_JWKS_URL", "https://me:hunter-four@idp/keys")]);
+    let url = ("LOGPIPELINE_JWKS_URL", "https://me:hunter-five@idp/keys");
+    let ended = run(GATEWAY, &[], &[KAFKA, DATABASE, KEY, url]);
     ended.assert_refused(&[("LOGPIPELINE_JWKS_URL has a user or a password", "")]);
-    ended.assert_hides(&["hunter-four"]);
+    ended.assert_hides(&["hunter-five"]);
 }
 
 /// The settings are judged before anything is bound: a port that is taken is noticed only when they are good.
