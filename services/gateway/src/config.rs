@@ -1,6 +1,6 @@
 //! The settings of `logpipeline-gateway`.
 
-use crate::{CacheConfig, WriteLimits, auth, limits, redis::Address};
+use crate::{CacheConfig, TailLimits, WriteLimits, auth, limits, redis::Address};
 use settings::Settings;
 use std::{net::SocketAddr, time::Duration};
 
@@ -22,6 +22,8 @@ pub struct Config {
     pub consumer: http::Uri,
     /// How answers are kept.
     pub cache: CacheConfig,
+    /// How many clients may look on.
+    pub tails: TailLimits,
     /// How many writes may be under way.
     pub writes: WriteLimits,
     /// The topic, for lag and live tail.
@@ -61,41 +63,9 @@ impl Config {
                 "http://logpipeline-consumer:9090",
                 base,
             ),
-            cache: CacheConfig {
-                bytes: settings.bytes("LOGPIPELINE_CACHE_MEMORY", "Bytes of answers kept in memory", "64Mi"),
-                present: settings.duration_within(
-                    "LOGPIPELINE_CACHE_PRESENT",
-                    "How long an answer about the last minutes is given again; 0s asks the store every time",
-                    "1s",
-                    Duration::ZERO..=A_DAY,
-                ),
-                past: settings.duration_within(
-                    "LOGPIPELINE_CACHE_PAST",
-                    "How long an answer about what is more than five minutes old is given again",
-                    "60s",
-                    Duration::ZERO..=A_DAY,
-                ),
-                stale: settings.duration_within(
-                    "LOGPIPELINE_CACHE_STALE",
-                    "How long after that an answer is kept for the time when the store is out",
-                    "15m",
-                    Duration::ZERO..=A_DAY,
-                ),
-            },
-            writes: WriteLimits {
-                all: settings.within(
-                    "LOGPIPELINE_WRITES",
-                    "Writes under way at one time; more are answered 503",
-                    "1024",
-                    1..=100_000,
-                ),
-                each: settings.within(
-                    "LOGPIPELINE_ORGANIZATION_WRITES",
-                    "Writes of one organisation under way at one time; more are answered 503",
-                    "512",
-                    1..=100_000,
-                ),
-            },
+            cache: cache(settings),
+            tails: tails(settings),
+            writes: writes(settings),
             kafka: topic::kafka::Config::read(settings),
             postgres: store::postgres::Config::read(settings),
             redis: redis(settings),
@@ -128,6 +98,64 @@ fn redis(settings: &mut Settings) -> Option<Address> {
             settings.mistake(format!("LOGPIPELINE_REDIS_URL: {error}"));
             None
         }
+    }
+}
+
+fn cache(settings: &mut Settings) -> CacheConfig {
+    CacheConfig {
+        bytes: settings.bytes("LOGPIPELINE_CACHE_MEMORY", "Bytes of answers kept in memory", "64Mi"),
+        present: settings.duration_within(
+            "LOGPIPELINE_CACHE_PRESENT",
+            "How long an answer about the last minutes is given again; 0s asks the store every time",
+            "1s",
+            Duration::ZERO..=A_DAY,
+        ),
+        past: settings.duration_within(
+            "LOGPIPELINE_CACHE_PAST",
+            "How long an answer about what is more than five minutes old is given again",
+            "60s",
+            Duration::ZERO..=A_DAY,
+        ),
+        stale: settings.duration_within(
+            "LOGPIPELINE_CACHE_STALE",
+            "How long after that an answer is kept for the time when the store is out",
+            "15m",
+            Duration::ZERO..=A_DAY,
+        ),
+    }
+}
+
+fn tails(settings: &mut Settings) -> TailLimits {
+    TailLimits {
+        all: settings.within(
+            "LOGPIPELINE_TAILS",
+            "Live tails at one time; more are answered 503",
+            "20000",
+            1..=1_000_000,
+        ),
+        each: settings.within(
+            "LOGPIPELINE_ORGANIZATION_TAILS",
+            "Live tails of one organisation at one time; more are answered 503",
+            "1000",
+            1..=1_000_000,
+        ),
+    }
+}
+
+fn writes(settings: &mut Settings) -> WriteLimits {
+    WriteLimits {
+        all: settings.within(
+            "LOGPIPELINE_WRITES",
+            "Writes under way at one time; more are answered 503",
+            "1024",
+            1..=100_000,
+        ),
+        each: settings.within(
+            "LOGPIPELINE_ORGANIZATION_WRITES",
+            "Writes of one organisation under way at one time; more are answered 503",
+            "512",
+            1..=100_000,
+        ),
     }
 }
 

@@ -25,4 +25,5 @@ mod upstream;
 pub use admission::WriteLimits;
 pub use reads::{CacheConfig, Reads};
 pub use routes::{Gateway, Parts};
+pub use tail::TailLimits;
 pub use upstream::Upstream;

@@ -41,6 +41,7 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
         limiter: Limiter::new(config.limits, redis, metrics.registry()),
         breakers,
         writes: config.writes,
+        tails: config.tails,
     };
     // A gateway without its store still takes writes: it leaves the rotation only when it is to stop.
     let readiness = Readiness::new();

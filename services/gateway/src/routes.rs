@@ -1,8 +1,8 @@
 //! Everything the gateway answers.
 
 use crate::{
-    Reads, Upstream, WriteLimits, admission::Admission, auth::Keys, forward, ledger, limits, limits::Limiter,
-    overview, search, stats, tail, tail::Tail, ui,
+    Reads, TailLimits, Upstream, WriteLimits, admission::Admission, auth::Keys, forward, ledger, limits,
+    limits::Limiter, overview, search, stats, tail, tail::Tail, ui,
 };
 use axum::{
     Router, middleware,
@@ -40,6 +40,8 @@ pub struct Parts {
     pub breakers: Breakers,
     /// How many writes may be under way.
     pub writes: WriteLimits,
+    /// How many clients may look on.
+    pub tails: TailLimits,
 }
 
 /// A gateway; clones share everything.
@@ -54,7 +56,7 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway whose endless answers end at `stop`.
     pub fn new(parts: Parts, stop: CancellationToken) -> Gateway {
-        let tail = Tail::new(Arc::clone(&parts.topic), stop);
+        let tail = Tail::new(Arc::clone(&parts.topic), parts.tails, stop);
         let admission = Admission::new(parts.writes);
         Gateway { parts: Arc::new(parts), admission, tail, since: Instant::now() }
     }

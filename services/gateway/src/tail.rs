@@ -3,7 +3,12 @@
 //! One reader of the topic's end serves all clients. It runs while there are any, and each event is read once however
 //! many look on. A client that is too slow is told how many it missed; it never slows the others down.
 
+mod audience;
+
+pub use audience::TailLimits;
+
 use crate::{Gateway, auth::MayRead, filter::filter, limits::Limited, params::Params};
+use audience::{Audience, Seat};
 use axum::{
     extract::State,
     http::StatusCode,
@@ -11,7 +16,7 @@ use axum::{
 };
 use futures::{Stream, stream};
 use process::problem::Problem;
-use record::LogRecord;
+use record::{LogRecord, OrganizationId};
 use serde::Deserialize;
 use std::{
     convert::Infallible,
@@ -19,14 +24,10 @@ use std::{
     time::Duration,
 };
 use store::{Filter, Words};
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
-use topic::{Event, Viewer};
+use topic::{Event, Record, Viewer};
 
-/// Events kept for clients that are behind.
-const BEHIND: usize = 4096;
-/// Clients at one time.
-const CLIENTS: usize = 500;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Wait before reading again after the topic could not be read.
 const READ_AGAIN: Duration = Duration::from_secs(1);
@@ -38,61 +39,65 @@ struct Seen {
     json: String,
 }
 
-type Sender = broadcast::Sender<Arc<Seen>>;
-
 /// The reader that all clients share.
 #[derive(Clone)]
 pub(crate) struct Tail {
     topic: Arc<dyn Viewer>,
-    running: Arc<Mutex<Weak<Sender>>>,
+    limits: TailLimits,
+    /// There while anybody looks on.
+    audience: Arc<Mutex<Weak<Audience>>>,
     stop: CancellationToken,
 }
 
 impl Tail {
-    pub(crate) fn new(topic: Arc<dyn Viewer>, stop: CancellationToken) -> Tail {
-        Tail { topic, running: Arc::default(), stop }
+    pub(crate) fn new(topic: Arc<dyn Viewer>, limits: TailLimits, stop: CancellationToken) -> Tail {
+        Tail { topic, limits, audience: Arc::default(), stop }
     }
 
-    /// What comes from now on, and the handle that keeps the reader running; `None` when too many look on.
-    fn subscribe(&self) -> Option<(broadcast::Receiver<Arc<Seen>>, Arc<Sender>)> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = running.upgrade().unwrap_or_else(|| {
-            let sender = Arc::new(broadcast::Sender::new(BEHIND));
-            *running = Arc::downgrade(&sender);
-            tokio::spawn(read(Arc::clone(&self.topic), Arc::downgrade(&sender)));
-            sender
+    /// A seat from now on.
+    fn enter(&self, organization: &OrganizationId) -> Result<Seat, audience::Full> {
+        let mut audience = self.audience.lock().unwrap_or_else(PoisonError::into_inner);
+        let present = audience.upgrade().unwrap_or_else(|| {
+            let present = Arc::new(Audience::new(self.limits));
+            *audience = Arc::downgrade(&present);
+            tokio::spawn(read(Arc::clone(&self.topic), Arc::downgrade(&present)));
+            present
         });
-        (sender.receiver_count() < CLIENTS).then(|| (sender.subscribe(), sender))
+        present.enter(organization)
     }
 }
 
 /// Reads the end of the topic until nobody looks on.
-async fn read(topic: Arc<dyn Viewer>, clients: Weak<Sender>) {
+async fn read(topic: Arc<dyn Viewer>, audience: Weak<Audience>) {
     let mut reader = topic.tail();
     loop {
         let event = tokio::time::timeout(HEARTBEAT, reader.next()).await;
-        let Some(clients) = clients.upgrade() else { return };
+        let Some(audience) = audience.upgrade() else { return };
         match event {
             Ok(Ok(Event::Assigned(assignments))) => {
                 assignments.iter().for_each(|of| reader.start(of.partition, of.end));
             }
-            Ok(Ok(Event::Records(batch))) => {
-                for record in batch.records {
-                    // What is no log record is the consumer's to set aside.
-                    if let Ok(seen) = seen(&record.payload) {
-                        let _ = clients.send(Arc::new(seen));
-                    }
-                }
-            }
+            Ok(Ok(Event::Records(batch))) => batch.records.iter().for_each(|record| show(&audience, record)),
             // The partition lost its end since it was assigned; what comes from now on is after the new one.
             Ok(Ok(Event::Truncated(of))) => reader.start(of.partition, of.end),
             Ok(Ok(Event::Revoked(_))) | Err(_) => {}
             Ok(Err(error)) => {
                 tracing::warn!(%error, "live tail cannot read the topic; trying again");
-                drop(clients);
+                drop(audience);
                 tokio::time::sleep(READ_AGAIN).await;
             }
         }
+    }
+}
+
+/// What nobody looks for is not even parsed: its key says whose it is. What is no log record is the consumer's to set
+/// aside.
+fn show(audience: &Audience, record: &Record) {
+    let organization =
+        std::str::from_utf8(&record.key).ok().and_then(|key| key.parse::<OrganizationId>().ok());
+    let Some(organization) = organization.filter(|organization| audience.has(organization)) else { return };
+    if let Ok(seen) = seen(&record.payload) {
+        audience.show(&organization, seen);
     }
 }
 
@@ -124,15 +129,12 @@ pub(crate) async fn tail(
         params.q.as_deref(),
     )?;
     let tail = gateway.tail();
-    let (receiver, keep) = tail.subscribe().ok_or_else(|| {
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("{CLIENTS} clients look on already; try again later"),
-        )
-        .retry_after(Duration::from_secs(10))
+    let seat = tail.enter(&filter.organization).map_err(|full| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{full}; try again later"))
+            .retry_after(Duration::from_secs(10))
     })?;
     let words = Words::new(&filter.words);
-    let watching = Watching { receiver, filter, words, stop: tail.stop.clone(), _keep: keep };
+    let watching = Watching { seat, filter, words, stop: tail.stop.clone() };
     let events = stream::unfold(watching, |mut watching| async move {
         let event = watching.next().await?;
         Some((Ok(event), watching))
@@ -142,11 +144,10 @@ pub(crate) async fn tail(
 
 /// One client.
 struct Watching {
-    receiver: broadcast::Receiver<Arc<Seen>>,
+    seat: Seat,
     filter: Filter,
     words: Words,
     stop: CancellationToken,
-    _keep: Arc<Sender>,
 }
 
 impl Watching {
@@ -154,7 +155,7 @@ impl Watching {
     async fn next(&mut self) -> Option<SseEvent> {
         loop {
             let received = tokio::select! {
-                received = self.receiver.recv() => received,
+                received = self.seat.events.recv() => received,
                 () = self.stop.cancelled() => return None,
             };
             match received {

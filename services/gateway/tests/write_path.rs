@@ -10,7 +10,7 @@ use axum::{
     routing::post,
 };
 use gateway::{
-    CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits,
+    CacheConfig, Gateway, Parts, Reads, TailLimits, Upstream, WriteLimits,
     auth::{Keys, WRITE},
     limits::Limiter,
 };
@@ -60,6 +60,7 @@ impl Door {
             topic: topic.viewer(),
             breakers: breakers.clone(),
             writes,
+            tails: TailLimits::default(),
         };
         let router = Gateway::new(parts, CancellationToken::new()).router();
         Door { router, breakers, token, _dir: dir }

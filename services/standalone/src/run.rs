@@ -7,7 +7,9 @@ use crate::{
 };
 use anyhow::Context;
 use consumer::Consumer;
-use gateway::{CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits, auth::Keys, limits::Limiter};
+use gateway::{
+    CacheConfig, Gateway, Parts, Reads, TailLimits, Upstream, WriteLimits, auth::Keys, limits::Limiter,
+};
 use process::{health::Readiness, metrics::Metrics, server, shutdown, telemetry};
 use producer::Producer;
 use prometheus_client::registry::Registry;
@@ -128,6 +130,7 @@ fn compose(
         limiter: Limiter::new(gateway::limits::Config::default(), None, registry),
         breakers,
         writes: WriteLimits::default(),
+        tails: TailLimits::default(),
     };
     Ok((consumer, Gateway::new(parts, stop)))
 }

@@ -5,7 +5,9 @@ use axum::{
     body::Body,
     http::{HeaderMap, Request, Response, StatusCode},
 };
-use gateway::{CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits, auth::Keys, limits::Limiter};
+use gateway::{
+    CacheConfig, Gateway, Parts, Reads, TailLimits, Upstream, WriteLimits, auth::Keys, limits::Limiter,
+};
 use http_body_util::BodyExt;
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use resilience::Breakers;
@@ -70,6 +72,7 @@ impl Door {
             reads: Reads::new(CacheConfig::default(), &breakers, &mut registry),
             breakers,
             writes: WriteLimits::default(),
+            tails: TailLimits::default(),
         };
         let (reader, stopped) = (topic.subscribe("store"), stop.clone());
         tokio::spawn(async move { consumer.run(reader, stopped).await });

@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, Request, Response, StatusCode},
 };
 use gateway::{
-    CacheConfig, Gateway, Parts, Reads, Upstream, WriteLimits,
+    CacheConfig, Gateway, Parts, Reads, TailLimits, Upstream, WriteLimits,
     auth::{Keys, READ, WRITE},
     limits::{Config, Limiter, Source},
     redis::Redis,
@@ -95,6 +95,7 @@ impl Behind {
             reads: Reads::new(CacheConfig::default(), &breakers, &mut registry),
             breakers,
             writes: WriteLimits::default(),
+            tails: TailLimits::default(),
         };
         Door { router: Gateway::new(parts, CancellationToken::new()).router(), keys }
     }
