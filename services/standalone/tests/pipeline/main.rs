@@ -5,4 +5,5 @@ mod bad_input;
 mod broken_parts;
 mod crash;
 mod harness;
+mod many_tails;
 mod sending_and_reading;
