@@ -7,10 +7,12 @@
 mod freshness;
 mod kept;
 mod metrics;
+mod shared;
 
 pub(crate) use freshness::Freshness;
 pub(crate) use kept::Key;
 
+use crate::redis::Redis;
 use axum::{
     body::{Body, Bytes},
     http::{HeaderValue, Response, StatusCode, header},
@@ -25,6 +27,7 @@ use process::problem::Problem;
 use prometheus_client::registry::Registry;
 use resilience::{BreakerConfig, Breakers, CallError, Outcome as Call, Refused, SharedBreaker};
 use serde::Serialize;
+use shared::Shared as SharedAnswers;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -124,7 +127,21 @@ impl axum::response::IntoResponse for Answer {
     }
 }
 
-type Asking = BoxFuture<'static, Result<Bytes, ReadError>>;
+/// What a question has brought.
+#[derive(Debug, Clone)]
+struct Brought {
+    entry: Entry,
+    source: Source,
+}
+
+/// Where an answer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Store,
+    OtherGateway,
+}
+
+type Asking = BoxFuture<'static, Result<Brought, ReadError>>;
 type Flight = Shared<Asking>;
 
 /// Asks the store; clones share everything.
@@ -135,20 +152,27 @@ struct Inner {
     config: CacheConfig,
     breaker: SharedBreaker,
     kept: Kept,
+    shared: SharedAnswers,
     flights: Mutex<HashMap<Key, WeakShared<Asking>>>,
     metrics: Metrics,
 }
 
 impl Reads {
-    /// Nothing kept yet; the breaker is shown as `store-reads`.
-    pub fn new(config: CacheConfig, breakers: &Breakers, registry: &mut Registry) -> Reads {
+    /// Nothing kept yet but what other gateways keep in `redis`; the breaker is shown as `store-reads`.
+    pub fn new(
+        config: CacheConfig,
+        redis: Option<Redis>,
+        breakers: &Breakers,
+        registry: &mut Registry,
+    ) -> Reads {
         let breaker =
             BreakerConfig { minimum_calls: 5, open_wait_cap: Duration::from_secs(15), ..Default::default() };
         let breaker = SharedBreaker::new(breaker, rand::random::<f64>).expect("constant settings are right");
         breakers.show("store-reads", &breaker);
         let kept = Kept::new(config.bytes, config.past + config.stale);
         let metrics = Metrics::register(registry, kept.clone());
-        Reads(Arc::new(Inner { config, breaker, kept, flights: Mutex::default(), metrics }))
+        let shared = SharedAnswers(redis);
+        Reads(Arc::new(Inner { config, breaker, kept, shared, flights: Mutex::default(), metrics }))
     }
 
     /// What the store answers, which is not kept.
@@ -173,7 +197,7 @@ impl Reads {
     }
 
     /// The answer to the question of that key: a kept one while it is fresh, else what `make` answers, else a stale one.
-    pub(crate) async fn answer<T: Serialize>(
+    pub(crate) async fn answer<T: Serialize + Send + 'static>(
         &self,
         key: Key,
         freshness: Freshness,
@@ -186,24 +210,26 @@ impl Reads {
             inner.metrics.count(Outcome::Hit);
             return Ok(entry.answer(fresh_for, now));
         }
-        let made = {
-            let (kept, key) = (inner.kept.clone(), key.clone());
-            // Kept before anybody hears of it, so that nobody asks in between.
-            make.map(move |made| {
-                let body = json(&made?);
-                kept.keep(key, Entry::new(body.clone(), Instant::now()));
-                Ok(body)
-            })
-        };
-        let (flight, outcome) = match fresh_for.is_zero() {
+        let made = Arc::clone(inner).bring(key.clone(), fresh_for, make).boxed();
+        let (flight, is_first) = match fresh_for.is_zero() {
             // Who wants it as it is now gets no answer that was asked for earlier.
-            true => (made.boxed().shared(), Outcome::Miss),
-            false => self.join(&key, made.boxed()),
+            true => (made.shared(), true),
+            false => self.join(&key, made),
         };
         match flown(flight, kept.is_some()).await {
-            Ok(body) => {
+            Ok(Brought { entry, source }) => {
+                let now = Instant::now();
+                let outcome = match source {
+                    _ if !is_first => Outcome::Joined,
+                    Source::Store => Outcome::Miss,
+                    Source::OtherGateway if entry.age(now) < fresh_for => Outcome::Shared,
+                    Source::OtherGateway => Outcome::Stale,
+                };
                 inner.metrics.count(outcome);
-                Ok(Answer { body, kept: None })
+                Ok(match source {
+                    Source::Store => entry.just_made(),
+                    Source::OtherGateway => entry.answer(fresh_for, now),
+                })
             }
             Err(error @ (ReadError::NotFound(_) | ReadError::Question(_))) => Err(error),
             Err(error) => match kept {
@@ -219,24 +245,60 @@ impl Reads {
         }
     }
 
-    /// The question under way for the key, or this one. It is given up when nobody waits for it any more.
-    fn join(&self, key: &Key, made: Asking) -> (Flight, Outcome) {
+    /// The question under way for the key, or this one, and whether it is this one. It is given up when nobody waits for it any more.
+    fn join(&self, key: &Key, made: Asking) -> (Flight, bool) {
         let mut flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) =
             flights.get(key).and_then(WeakShared::upgrade).filter(|flight| flight.peek().is_none())
         {
-            return (flight, Outcome::Joined);
+            return (flight, false);
         }
         // Whatever has ended goes, so that there are never more than are under way.
         flights.retain(|_, flight| flight.upgrade().is_some_and(|flight| flight.peek().is_none()));
         let flight = made.shared();
         flights.insert(key.clone(), flight.downgrade().expect("it was not polled yet"));
-        (flight, Outcome::Miss)
+        (flight, true)
+    }
+}
+
+impl Inner {
+    /// Another gateway's answer while it is fresh, else the store's, else the other's nevertheless. What comes is kept before
+    /// anybody hears of it, so that nobody asks in between.
+    async fn bring<T: Serialize + Send + 'static>(
+        self: Arc<Self>,
+        key: Key,
+        fresh_for: Duration,
+        make: impl Future<Output = Result<T, ReadError>>,
+    ) -> Result<Brought, ReadError> {
+        let others = if fresh_for.is_zero() { None } else { self.shared.get(&key).await };
+        if let Some((body, age)) = others.clone().filter(|(_, age)| *age < fresh_for) {
+            return Ok(self.keep_of_others(key, body, age));
+        }
+        match make.await {
+            Ok(value) => {
+                let entry = Entry::new(json(&value), Instant::now());
+                self.shared.keep(&key, entry.body(), fresh_for + self.config.stale);
+                self.kept.keep(key, entry.clone());
+                Ok(Brought { entry, source: Source::Store })
+            }
+            Err(error @ (ReadError::NotFound(_) | ReadError::Question(_))) => Err(error),
+            Err(error) => {
+                let others = if fresh_for.is_zero() { self.shared.get(&key).await } else { others };
+                others.map(|(body, age)| self.keep_of_others(key, body, age)).ok_or(error)
+            }
+        }
+    }
+
+    fn keep_of_others(&self, key: Key, body: Bytes, age: Duration) -> Brought {
+        let now = Instant::now();
+        let entry = Entry::new(body, now.checked_sub(age).unwrap_or(now));
+        self.kept.keep(key, entry.clone());
+        Brought { entry, source: Source::OtherGateway }
     }
 }
 
 /// What a flight brings. With a kept answer at hand it is not waited for long; it goes on by itself then.
-async fn flown(flight: Flight, has_kept: bool) -> Result<Bytes, ReadError> {
+async fn flown(flight: Flight, has_kept: bool) -> Result<Brought, ReadError> {
     if !has_kept {
         return flight.await;
     }
@@ -258,7 +320,7 @@ mod tests {
 
     fn reads(present: Duration) -> Reads {
         let config = CacheConfig { present, ..CacheConfig::default() };
-        Reads::new(config, &Breakers::default(), &mut Registry::default())
+        Reads::new(config, None, &Breakers::default(), &mut Registry::default())
     }
 
     fn key(organization: &str) -> Key {

@@ -56,7 +56,7 @@ impl Door {
             consumer: Upstream::local(Router::new()),
             store: Arc::new(store),
             limiter: Limiter::new(gateway::limits::Config::default(), None, &mut Registry::default()),
-            reads: Reads::new(CacheConfig::default(), &breakers, &mut Registry::default()),
+            reads: Reads::new(CacheConfig::default(), None, &breakers, &mut Registry::default()),
             topic: topic.viewer(),
             breakers: breakers.clone(),
             writes,

@@ -125,7 +125,7 @@ fn compose(
         consumer: Upstream::local(consumer.router()),
         store: Arc::new(store.clone()),
         topic: topic.viewer(),
-        reads: Reads::new(cache, &breakers, registry),
+        reads: Reads::new(cache, None, &breakers, registry),
         // One process of one owner: nobody to protect from another.
         limiter: Limiter::new(gateway::limits::Config::default(), None, registry),
         breakers,

@@ -33,6 +33,15 @@ impl Entry {
         Entry { body, made }
     }
 
+    pub(super) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// As an answer that nobody had before.
+    pub(super) fn just_made(self) -> Answer {
+        Answer { body: self.body, kept: None }
+    }
+
     pub(super) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.made)
     }

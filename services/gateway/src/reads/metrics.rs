@@ -14,6 +14,8 @@ use std::fmt;
 pub(super) enum Outcome {
     /// Answered by what was kept.
     Hit,
+    /// Answered by what another gateway had kept.
+    Shared,
     /// The store was asked.
     Miss,
     /// Waited for the same question of another.

@@ -69,7 +69,7 @@ impl Door {
             store: Arc::new(store),
             topic: topic.viewer(),
             limiter: Limiter::new(gateway::limits::Config::default(), None, &mut registry),
-            reads: Reads::new(CacheConfig::default(), &breakers, &mut registry),
+            reads: Reads::new(CacheConfig::default(), None, &breakers, &mut registry),
             breakers,
             writes: WriteLimits::default(),
             tails: TailLimits::default(),

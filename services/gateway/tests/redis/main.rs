@@ -6,6 +6,7 @@ mod answers;
 mod arithmetic;
 mod connection;
 mod door;
+mod kept;
 mod outages;
 mod sharing;
 mod slow;
