@@ -77,7 +77,7 @@ impl Limits {
     pub fn parse(text: &[u8]) -> Result<Limits, FileError> {
         // A list would be read as the fields in their order, and an empty one as no limits at all.
         if text.trim_ascii_start().starts_with(b"[") {
-            return Err(serde::de::Error::custom("a list is no object")).map_err(FileError::Malformed);
+            return Err(FileError::Malformed(serde::de::Error::custom("a list is no object")));
         }
         let raw: RawFile = serde_json::from_slice(text)?;
         let default = raw.default.check("default")?;

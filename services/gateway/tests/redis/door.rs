@@ -11,7 +11,7 @@ use gateway::{
     limits::{Config, Limiter, Source},
     redis::Redis,
 };
-use prometheus_client::registry::Registry;
+use prometheus_client::{encoding::text::encode, registry::Registry};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,7 @@ pub(crate) struct Behind {
 pub(crate) struct Door {
     router: Router,
     keys: Keys,
+    registry: Arc<Registry>,
 }
 
 /// An answer that has been read.
@@ -65,8 +66,10 @@ impl Behind {
         path
     }
 
+    /// These limits, and a Redis that may take its time: a test machine can be busy.
     pub(crate) fn limits(&self, limits: &str) -> Config {
-        Config { source: Source::file(self.file(limits)).unwrap(), ..Config::default() }
+        let source = Source::file(self.file(limits)).unwrap();
+        Config { source, deadline: Duration::from_secs(1), ..Config::default() }
     }
 
     /// A gateway with limits of its own, in front of the same producer.
@@ -75,6 +78,7 @@ impl Behind {
     }
 
     pub(crate) fn door_to(&self, producer: Router, limits: Config, redis: Option<Redis>) -> Door {
+        let mut registry = Registry::default();
         let keys = Keys::new(b"a secret of at least thirty-two bytes");
         let parts = Parts {
             keys: keys.clone(),
@@ -82,13 +86,21 @@ impl Behind {
             consumer: Upstream::local(Router::new()),
             store: Arc::new(self.store.clone()),
             topic: self.topic.viewer(),
-            limiter: Limiter::new(limits, redis, &mut Registry::default()),
+            limiter: Limiter::new(limits, redis, &mut registry),
         };
-        Door { router: Gateway::new(parts, CancellationToken::new()).router(), keys }
+        let router = Gateway::new(parts, CancellationToken::new()).router();
+        Door { router, keys, registry: Arc::new(registry) }
     }
 }
 
 impl Door {
+    /// The lines of the metrics that begin so.
+    pub(crate) fn metrics(&self, begin: &str) -> Vec<String> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).unwrap();
+        text.lines().filter(|line| line.starts_with(begin)).map(str::to_owned).collect()
+    }
+
     fn token(&self, organization: &str) -> String {
         let scopes = format!("{READ} {WRITE}");
         self.keys.issue(&organization.parse().unwrap(), &scopes, Duration::from_secs(3600))

@@ -17,7 +17,8 @@ const LASTS: Duration = Duration::from_secs(3);
 
 async fn limiter(behind: &Behind, url: &str) -> Limiter {
     let limits = format!(r#"{{"default":{{"read":{{"perSecond":{LIMIT},"burst":20}}}}}}"#);
-    let config = Config { gateways: GATEWAYS, ..behind.limits(&limits) };
+    let deadline = Config::default().deadline;
+    let config = Config { gateways: GATEWAYS, deadline, ..behind.limits(&limits) };
     Limiter::new(config, Some(connected(url).await), &mut Registry::default())
 }
 
