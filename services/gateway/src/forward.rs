@@ -22,7 +22,7 @@ pub(crate) async fn forward(
     headers.remove(header::AUTHORIZATION);
     // Replaces what a client may have put there itself.
     headers.insert(ORGANIZATION, organization);
-    let mut answer = gateway.producer().call(request).await;
+    let mut answer = gateway.producer().call(taken.watch(request)).await;
     taken.settle(&mut answer);
     answer
 }

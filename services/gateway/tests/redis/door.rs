@@ -17,6 +17,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+const EVENT: &str = r#"{"level":"info","service":"test","message":"an event as long as such events are"}"#;
+
 /// What stands behind all gateways of a test.
 pub(crate) struct Behind {
     folder: TempDir,
@@ -129,8 +131,18 @@ impl Door {
 
     /// Writes so many events.
     pub(crate) async fn write(&self, organization: &str, events: usize) -> Answer {
-        let event = r#"{"level":"info","service":"test","message":"an event as long as such events are"}"#;
-        self.post(organization, [event].repeat(events).join("\n")).await
+        self.post(organization, [EVENT].repeat(events).join("\n")).await
+    }
+
+    /// Writes so many events in a body that does not tell its length.
+    pub(crate) async fn write_unmeasured(&self, organization: &str, events: usize) -> Answer {
+        let pieces = (0..events).map(|_| Ok::<_, std::io::Error>(format!("{EVENT}\n")));
+        let request = Request::post("/api/v1/logs")
+            .header("authorization", format!("Bearer {}", self.token(organization)))
+            .header("content-type", "application/x-ndjson")
+            .body(Body::from_stream(futures::stream::iter(pieces)))
+            .unwrap();
+        self.send(request).await
     }
 
     pub(crate) async fn post(&self, organization: &str, body: String) -> Answer {

@@ -3,7 +3,7 @@
 use crate::{
     door::Behind,
     slow::SlowWay,
-    support::{Server, connected, fresh, name, until},
+    support::{Server, connected, fresh, name, shared, until},
 };
 use gateway::limits::{Config, Kind, Limiter, Ruling};
 use prometheus_client::registry::Registry;
@@ -100,6 +100,26 @@ async fn a_slow_redis() {
         way.delay(Duration::ZERO);
         until_redis_decides(&limiter).await;
     }
+}
+
+/// A failover: the address leads to another server, and the one before lives on as a replica that takes no writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_became_a_replica_is_left_for_the_new_one() {
+    let (behind, server) = (Behind::new(), Server::start().await);
+    let way = SlowWay::to(&server.url).await;
+    let limiter = limiter(&behind, &way.url).await;
+    until_redis_decides(&limiter).await;
+    way.lead_to(&shared());
+    let old = connected(&server.url).await;
+    let demoted = old.call(Duration::from_secs(5), async |mut connection| {
+        redis::cmd("REPLICAOF").arg("127.0.0.1").arg(1).exec_async(&mut connection).await
+    });
+    demoted.await.unwrap();
+    until("the replica is noticed", async || {
+        by(limiter.take(&name(&fresh("during")), Kind::Read, 1).await).1 == "local"
+    })
+    .await;
+    until_redis_decides(&limiter).await;
 }
 
 /// The local bucket is as full as the one in Redis was: an outage is no present.
