@@ -71,6 +71,8 @@ async fn a_frozen_redis() {
     let (behind, server) = (Behind::new(), Server::start().await);
     let limiter = limiter(&behind, &server.url).await;
     until_redis_decides(&limiter).await;
+    let (_, p99, longest) = overload(&limiter, "before").await;
+    println!("well: p99 of a decision {p99:?}, the longest {longest:?}");
     server.hack("stop");
     assert_held("frozen", overload(&limiter, "acme").await);
     server.hack("cont");
