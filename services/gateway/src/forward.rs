@@ -44,7 +44,7 @@ pub(crate) async fn forward(
     // Both replace what a client may have put there itself.
     headers.insert(IDENTITY, identity);
     headers.insert(TIMEOUT, HeaderValue::from(AWAITED_MILLISECONDS));
-    let mut answer = gateway.producer().call(request).await;
+    let mut answer = gateway.producer().call(taken.watch(request)).await;
     taken.settle(&mut answer);
     Ok(answer)
 }

@@ -194,8 +194,8 @@ impl Limiter {
         })
     }
 
-    /// How many events a body of so many bytes probably has, at least 1.
-    pub fn estimate(&self, name: &Name, bytes: u64) -> u32 {
+    /// How many events a body of so many bytes probably has, at least 1; `None`: it is not known how many.
+    pub fn estimate(&self, name: &Name, bytes: Option<u64>) -> u32 {
         self.inner.local.estimate(name, bytes)
     }
 

@@ -13,7 +13,7 @@ pub use connection::Connection;
 
 use metrics::Metrics;
 use prometheus_client::registry::Registry;
-use redis::{ErrorKind, RedisError, RedisResult};
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use resilience::{BreakerConfig, CallError, Changes, Outcome, SharedBreaker, State, Window};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, watch};
@@ -40,6 +40,7 @@ pub enum Unavailable {
 pub struct Redis {
     current: watch::Receiver<Option<Connection>>,
     doubted: Arc<Notify>,
+    outdated: Arc<Notify>,
     breaker: SharedBreaker,
     metrics: Metrics,
 }
@@ -53,9 +54,9 @@ impl Redis {
         let metrics = Metrics::register(registry, breaker.clone());
         tokio::spawn(tell(breaker.changes()));
         let (sender, current) = watch::channel(None);
-        let doubted = Arc::new(Notify::new());
-        tokio::spawn(connection::keep(address, sender, Arc::clone(&doubted)));
-        Redis { current, doubted, breaker, metrics }
+        let (doubted, outdated) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        tokio::spawn(connection::keep(address, sender, Arc::clone(&doubted), Arc::clone(&outdated)));
+        Redis { current, doubted, outdated, breaker, metrics }
     }
 
     /// Asks Redis, and gives up after `deadline`.
@@ -87,7 +88,9 @@ impl Redis {
             Err(Unavailable::Late(_)) => "late",
             Err(Unavailable::Failed(error)) => {
                 // A broken connection is looked at now, not at the next turn.
-                if error.is_unrecoverable_error() {
+                if is_replica(error) {
+                    self.outdated.notify_one();
+                } else if error.is_unrecoverable_error() {
                     self.doubted.notify_one();
                 }
                 "failed"
@@ -150,8 +153,13 @@ fn judge<T>(result: &Result<T, Unavailable>) -> Outcome {
     }
 }
 
+/// After a failover the server that was asked lives on and takes no writes; its address leads to the new one.
+fn is_replica(error: &RedisError) -> bool {
+    [ServerErrorKind::ReadOnly, ServerErrorKind::MasterDown].map(ErrorKind::Server).contains(&error.kind())
+}
+
 fn is_about_the_command(error: &RedisError) -> bool {
-    use redis::ServerErrorKind::{CrossSlot, ExecAbort, NoScript, ResponseError};
+    use ServerErrorKind::{CrossSlot, ExecAbort, NoScript, ResponseError};
     let of_command = [ResponseError, NoScript, CrossSlot, ExecAbort].map(ErrorKind::Server);
     of_command.contains(&error.kind())
         || [ErrorKind::UnexpectedReturnType, ErrorKind::InvalidClientConfig].contains(&error.kind())

@@ -6,12 +6,17 @@ use crate::{
     auth::{Caller, MayRead, MayWrite},
 };
 use axum::{
+    body::{Body, Bytes},
     extract::{FromRequestParts, Request},
     http::{HeaderMap, HeaderName, Response, StatusCode, header, request},
     middleware::Next,
 };
+use futures::TryStreamExt;
 use process::problem::Problem;
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Header of the producer's answer with the number of events that the request had; see [`handoff`].
 const EVENTS: HeaderName = HeaderName::from_static(handoff::EVENTS);
@@ -59,8 +64,11 @@ impl<C: Metered> FromRequestParts<Gateway> for Limited<C> {
         }
         match ruling {
             Ruling::Unlimited => Ok(Limited(caller, Taken(None))),
+            Ruling::Allowed(_) if kind == Kind::Read => Ok(Limited(caller, Taken(None))),
             Ruling::Allowed(_) => {
-                let taken = TakenFrom { limiter: limiter.clone(), name, cost, bytes };
+                let counted = Arc::default();
+                let taken =
+                    Estimate { limiter: limiter.clone(), name, cost, bytes, counted, is_settled: false };
                 Ok(Limited(caller, Taken(Some(taken))))
             }
             Ruling::Limited(standing) => Err(answer::limited(kind, &standing)),
@@ -69,38 +77,75 @@ impl<C: Metered> FromRequestParts<Gateway> for Limited<C> {
     }
 }
 
-/// 0 when the body's length is not told.
-fn content_length(headers: &HeaderMap) -> u64 {
-    let value = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    value.and_then(|text| text.parse().ok()).unwrap_or(0)
+/// `None` when the body's length is not told.
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The estimate that a write has taken. Of a request that its client gives up it stays taken.
-pub(crate) struct Taken(Option<TakenFrom>);
+/// What a write has taken, until it is settled; nothing when there is no limit, and for reads.
+pub(crate) struct Taken(Option<Estimate>);
 
-struct TakenFrom {
+struct Estimate {
     limiter: Limiter,
     name: Name,
     cost: u32,
-    bytes: u64,
+    bytes: Option<u64>,
+    /// Bytes that went by, of a body whose length was not told.
+    counted: Arc<AtomicU64>,
+    is_settled: bool,
 }
 
 impl Taken {
+    /// Counts the bytes of a body whose length is not told.
+    pub(crate) fn watch(&self, request: Request) -> Request {
+        match &self.0 {
+            Some(estimate) if estimate.bytes.is_none() => {
+                let counted = Arc::clone(&estimate.counted);
+                let count = move |piece: &Bytes| {
+                    counted.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                };
+                request.map(|body| Body::from_stream(body.into_data_stream().inspect_ok(count)))
+            }
+            _ => request,
+        }
+    }
+
     /// Settles a write by the producer's answer: all is given back when it could not be taken, and a request that is
     /// refused as a whole costs one event.
     pub(crate) fn settle<B>(self, answer: &mut Response<B>) {
         let events = answer.headers_mut().remove(EVENTS);
-        let Some(TakenFrom { limiter, name, cost, bytes }) = self.0 else { return };
+        let Some(mut estimate) = self.0 else { return };
         let events = events.and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
         let owed = match events {
             _ if answer.status() == StatusCode::SERVICE_UNAVAILABLE => 0,
             Some(events) => {
-                limiter.learn(&name, bytes, events);
+                estimate.limiter.learn(&estimate.name, estimate.bytes(), events);
                 events.max(1)
             }
             None => 1,
         };
-        limiter.settle(&name, Kind::Write, i64::from(owed) - i64::from(cost));
+        estimate.settle(owed);
+    }
+}
+
+impl Estimate {
+    fn bytes(&self) -> u64 {
+        self.bytes.unwrap_or_else(|| self.counted.load(Ordering::Relaxed))
+    }
+
+    fn settle(&mut self, owed: u32) {
+        self.is_settled = true;
+        self.limiter.settle(&self.name, Kind::Write, i64::from(owed) - i64::from(self.cost));
+    }
+}
+
+/// A client that goes away before the answer may have written nevertheless, and pays for all it has sent.
+impl Drop for Estimate {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            let sent = self.limiter.estimate(&self.name, Some(self.bytes()));
+            self.settle(sent.max(self.cost));
+        }
     }
 }
 

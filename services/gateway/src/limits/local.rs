@@ -68,12 +68,17 @@ impl Local {
         self.with(name, |known| *known.bucket(kind, limit, now) = Bucket::at(level, now));
     }
 
-    /// How many events so many bytes probably are, at least 1.
-    pub(super) fn estimate(&self, name: &Name, bytes: u64) -> u32 {
+    /// How many events so many bytes probably are, at least 1; as many as usual when the bytes are not known.
+    pub(super) fn estimate(&self, name: &Name, bytes: Option<u64>) -> u32 {
         let wire = self.with(name, |known| known.wire);
-        let event_bytes = wire.map_or(USUAL_EVENT_BYTES, |(bytes, events)| bytes / events);
+        let events = match (bytes, wire) {
+            (Some(bytes), Some((mean_bytes, mean_events))) => bytes as f64 * mean_events / mean_bytes,
+            (Some(bytes), None) => bytes as f64 / USUAL_EVENT_BYTES,
+            (None, Some((_, mean_events))) => mean_events,
+            (None, None) => 1.0,
+        };
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let events = (bytes as f64 / event_bytes).round().clamp(1.0, f64::from(Limit::MOST)) as u32;
+        let events = events.round().clamp(1.0, f64::from(Limit::MOST)) as u32;
         events
     }
 
@@ -117,14 +122,15 @@ mod tests {
     #[test]
     fn the_estimate_follows_the_organisation() {
         let (local, acme) = (Local::new(), name("acme"));
-        assert_eq!((local.estimate(&acme, 0), local.estimate(&acme, 2500)), (1, 10));
+        assert_eq!((local.estimate(&acme, Some(0)), local.estimate(&acme, Some(2500))), (1, 10));
+        assert_eq!(local.estimate(&acme, None), 1);
         for _ in 0..100 {
             local.learn(&acme, 100_000, 1000);
         }
-        assert_eq!(local.estimate(&acme, 2500), 25);
-        assert_eq!(local.estimate(&name("other"), 2500), 10);
+        assert_eq!((local.estimate(&acme, Some(2500)), local.estimate(&acme, None)), (25, 1000));
+        assert_eq!(local.estimate(&name("other"), Some(2500)), 10);
         local.learn(&acme, 5, 0);
-        assert_eq!(local.estimate(&acme, u64::MAX), Limit::MOST);
+        assert_eq!(local.estimate(&acme, Some(u64::MAX)), Limit::MOST);
     }
 
     #[test]

@@ -70,8 +70,14 @@ impl ConnectionLike for Connection {
     }
 }
 
-/// Keeps a connection in `current` until nobody looks at it any more. `doubted` makes it look at once.
-pub(super) async fn keep(address: Address, current: watch::Sender<Option<Connection>>, doubted: Arc<Notify>) {
+/// Keeps a connection in `current` until nobody looks at it any more. `doubted` makes it look at once, `outdated`
+/// makes it connect anew.
+pub(super) async fn keep(
+    address: Address,
+    current: watch::Sender<Option<Connection>>,
+    doubted: Arc<Notify>,
+    outdated: Arc<Notify>,
+) {
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     while !current.is_closed() {
         match connect(&address).await {
@@ -79,7 +85,7 @@ pub(super) async fn keep(address: Address, current: watch::Sender<Option<Connect
                 tracing::info!(%address, "connected to Redis");
                 current.send_replace(Some(connection.clone()));
                 backoff.reset();
-                let lost = watch_over(connection, &current, &doubted).await;
+                let lost = watch_over(connection, &current, &doubted, &outdated).await;
                 current.send_replace(None);
                 if let Some(error) = lost {
                     tracing::warn!(%address, %error, "the connection to Redis is lost; connecting anew");
@@ -99,12 +105,16 @@ async fn watch_over(
     mut connection: Connection,
     current: &watch::Sender<Option<Connection>>,
     doubted: &Notify,
+    outdated: &Notify,
 ) -> Option<RedisError> {
     loop {
         tokio::select! {
             () = current.closed() => return None,
             () = tokio::time::sleep(ASKED_EVERY) => {}
             () = doubted.notified() => {}
+            () = outdated.notified() => {
+                return Some(RedisError::from((redis::ErrorKind::Io, "the server takes no writes any more")));
+            }
         }
         // Bounded by the connection's own time for an answer.
         if let Err(error) = redis::cmd("PING").exec_async(&mut connection).await {

@@ -7,6 +7,7 @@ use crate::{
 use axum::{Router, http::StatusCode, response::IntoResponse};
 use gateway::limits::{Config, WithoutRedis};
 use process::problem::Problem;
+use std::time::Duration;
 
 const LIMITS: &str = r#"{"default":{"write":{"perSecond":1,"burst":100},"read":{"perSecond":1,"burst":3}}}"#;
 
@@ -84,6 +85,34 @@ async fn what_did_not_reach_the_topic_is_given_back_and_what_cannot_be_read_cost
     assert_eq!(door.post(&acme, "[".repeat(20_000)).await.status, 400);
     until("a request without events costs one", async || {
         door.get(&acme, "/api/v1/limits").await.body["write"]["remaining"] == 99
+    })
+    .await;
+}
+
+/// Neither hiding the length nor going away before the answer writes more than the limit.
+#[tokio::test]
+async fn a_body_without_a_length_is_paid_for_also_when_its_client_goes_away() {
+    let behind = Behind::new();
+    let (acme, redis) = (fresh("acme"), connected(&shared()).await);
+    let reads_and_never_answers = Router::new().fallback(async |request: axum::extract::Request| {
+        let _ = axum::body::to_bytes(request.into_body(), 1 << 20).await;
+        std::future::pending::<()>().await;
+    });
+    let hanging = behind.door_to(reads_and_never_answers, behind.limits(LIMITS), Some(redis.clone()));
+    let door = behind.door(behind.limits(LIMITS), Some(redis));
+    let gone = tokio::time::timeout(Duration::from_millis(100), hanging.write_unmeasured(&acme, 400)).await;
+    assert!(gone.is_err(), "there is no answer to wait for: {gone:?}");
+    until("what was sent is paid", async || {
+        door.get(&acme, "/api/v1/limits").await.body["write"]["remaining"] == 0
+    })
+    .await;
+    assert_eq!(door.write(&acme, 1).await.status, 429);
+
+    let other = fresh("other");
+    assert_eq!(door.write_unmeasured(&other, 60).await.status, 202);
+    until("the events are paid", async || {
+        (40..43)
+            .contains(&door.get(&other, "/api/v1/limits").await.body["write"]["remaining"].as_u64().unwrap())
     })
     .await;
 }

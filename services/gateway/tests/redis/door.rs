@@ -11,7 +11,7 @@ use gateway::{
     limits::{Config, Limiter, Source},
     redis::Redis,
 };
-use prometheus_client::registry::Registry;
+use prometheus_client::{encoding::text::encode, registry::Registry};
 use resilience::Breakers;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tempfile::TempDir;
@@ -20,6 +20,7 @@ use tower::ServiceExt;
 
 /// The key of gateways and producer.
 const KEY: &[u8] = b"a key of the tests, 32 bytes or more";
+const EVENT: &str = r#"{"level":"info","service":"test","message":"an event as long as such events are"}"#;
 
 /// What stands behind all gateways of a test.
 pub(crate) struct Behind {
@@ -34,6 +35,7 @@ pub(crate) struct Behind {
 pub(crate) struct Door {
     router: Router,
     keys: Keys,
+    registry: Arc<Registry>,
 }
 
 /// An answer that has been read.
@@ -72,8 +74,10 @@ impl Behind {
         path
     }
 
+    /// These limits, and a Redis that may take its time: a test machine can be busy.
     pub(crate) fn limits(&self, limits: &str) -> Config {
-        Config { source: Source::file(self.file(limits)).unwrap(), ..Config::default() }
+        let source = Source::file(self.file(limits)).unwrap();
+        Config { source, deadline: Duration::from_secs(1), ..Config::default() }
     }
 
     /// A gateway with limits of its own, in front of the same producer.
@@ -97,11 +101,19 @@ impl Behind {
             writes: WriteLimits::default(),
             tails: TailLimits::default(),
         };
-        Door { router: Gateway::new(parts, CancellationToken::new()).router(), keys }
+        let router = Gateway::new(parts, CancellationToken::new()).router();
+        Door { router, keys, registry: Arc::new(registry) }
     }
 }
 
 impl Door {
+    /// The lines of the metrics that begin so.
+    pub(crate) fn metrics(&self, begin: &str) -> Vec<String> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).unwrap();
+        text.lines().filter(|line| line.starts_with(begin)).map(str::to_owned).collect()
+    }
+
     fn token(&self, organization: &str) -> String {
         let scopes = format!("{READ} {WRITE}");
         self.keys.issue(&organization.parse().unwrap(), &scopes, Duration::from_secs(3600))
@@ -130,8 +142,18 @@ impl Door {
 
     /// Writes so many events.
     pub(crate) async fn write(&self, organization: &str, events: usize) -> Answer {
-        let event = r#"{"level":"info","service":"test","message":"an event as long as such events are"}"#;
-        self.post(organization, [event].repeat(events).join("\n")).await
+        self.post(organization, [EVENT].repeat(events).join("\n")).await
+    }
+
+    /// Writes so many events in a body that does not tell its length.
+    pub(crate) async fn write_unmeasured(&self, organization: &str, events: usize) -> Answer {
+        let pieces = (0..events).map(|_| Ok::<_, std::io::Error>(format!("{EVENT}\n")));
+        let request = Request::post("/api/v1/logs")
+            .header("authorization", format!("Bearer {}", self.token(organization)))
+            .header("content-type", "application/x-ndjson")
+            .body(Body::from_stream(futures::stream::iter(pieces)))
+            .unwrap();
+        self.send(request).await
     }
 
     pub(crate) async fn post(&self, organization: &str, body: String) -> Answer {

@@ -3,7 +3,7 @@
 use crate::{
     door::Behind,
     slow::SlowWay,
-    support::{Server, connected, fresh, name, until},
+    support::{Server, connected, fresh, name, shared, until},
 };
 use gateway::limits::{Config, Kind, Limiter, Ruling};
 use prometheus_client::registry::Registry;
@@ -17,7 +17,8 @@ const LASTS: Duration = Duration::from_secs(3);
 
 async fn limiter(behind: &Behind, url: &str) -> Limiter {
     let limits = format!(r#"{{"default":{{"read":{{"perSecond":{LIMIT},"burst":20}}}}}}"#);
-    let config = Config { gateways: GATEWAYS, ..behind.limits(&limits) };
+    let deadline = Config::default().deadline;
+    let config = Config { gateways: GATEWAYS, deadline, ..behind.limits(&limits) };
     Limiter::new(config, Some(connected(url).await), &mut Registry::default())
 }
 
@@ -70,6 +71,8 @@ async fn a_frozen_redis() {
     let (behind, server) = (Behind::new(), Server::start().await);
     let limiter = limiter(&behind, &server.url).await;
     until_redis_decides(&limiter).await;
+    let (_, p99, longest) = overload(&limiter, "before").await;
+    println!("well: p99 of a decision {p99:?}, the longest {longest:?}");
     server.hack("stop");
     assert_held("frozen", overload(&limiter, "acme").await);
     server.hack("cont");
@@ -99,6 +102,26 @@ async fn a_slow_redis() {
         way.delay(Duration::ZERO);
         until_redis_decides(&limiter).await;
     }
+}
+
+/// A failover: the address leads to another server, and the one before lives on as a replica that takes no writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_became_a_replica_is_left_for_the_new_one() {
+    let (behind, server) = (Behind::new(), Server::start().await);
+    let way = SlowWay::to(&server.url).await;
+    let limiter = limiter(&behind, &way.url).await;
+    until_redis_decides(&limiter).await;
+    way.lead_to(&shared());
+    let old = connected(&server.url).await;
+    let demoted = old.call(Duration::from_secs(5), async |mut connection| {
+        redis::cmd("REPLICAOF").arg("127.0.0.1").arg(1).exec_async(&mut connection).await
+    });
+    demoted.await.unwrap();
+    until("the replica is noticed", async || {
+        by(limiter.take(&name(&fresh("during")), Kind::Read, 1).await).1 == "local"
+    })
+    .await;
+    until_redis_decides(&limiter).await;
 }
 
 /// The local bucket is as full as the one in Redis was: an outage is no present.
