@@ -9,6 +9,7 @@ pub mod config;
 mod filter;
 mod forward;
 mod ledger;
+pub mod openapi;
 mod overview;
 mod params;
 mod routes;

@@ -1,6 +1,6 @@
 //! Everything the gateway answers.
 
-use crate::{Upstream, auth::Keys, forward, ledger, overview, search, stats, tail, tail::Tail, ui};
+use crate::{Upstream, auth::Keys, forward, ledger, openapi, overview, search, stats, tail, tail::Tail, ui};
 use axum::{
     Router,
     routing::{get, post},
@@ -52,6 +52,7 @@ impl Gateway {
             .route("/api/v1/tail", get(tail::tail))
             .route("/api/v1/overview", get(overview::overview))
             .route("/api/v1/ledger", get(ledger::ledger))
+            .route("/api/v1/openapi.json", get(openapi::openapi))
             .route("/", get(ui::index))
             .route("/ui/{name}", get(ui::file))
             .fallback(problem::not_found)
