@@ -12,7 +12,8 @@ Runs the suites named, or all of them. Can be run any number of times; what is m
 
   fast         format, lints, layout and unit tests: the everyday loop
   unit         fast, and documentation, licences and sources of dependencies
-  integration  real processes on embedded parts, real Kafka, PostgreSQL and Redis: crashes, outages, bad input, limits
+  integration  real processes on embedded parts, real Kafka, PostgreSQL and Redis: crashes, outages, bad input, limits;
+                the API fuzzed by its OpenAPI document
                (LOGPIPELINE_TEST_SOAK: how long one of the outages lasts, 60s unless set)
   browser      the web page in headless Chromium
   alerts       alert rules        (nothing to run yet: there are no rules in the tree)
@@ -106,6 +107,18 @@ integration() {
   run cargo build --locked --workspace --all-features --exclude browser-tests
   run real_parts
   run cargo test --locked --workspace --all-features --exclude browser-tests --exclude layout-tests --test '*'
+  fuzz_api
+}
+
+# What the OpenAPI document allows, and much that it does not, sent to a running pipeline.
+fuzz_api() {
+  local ended=0
+  run hack/fuzz-api.sh || ended=$?
+  case "$ended" in
+    0) ;;
+    3) leave_out "fuzzing of the API: Schemathesis could not be installed" ;;
+    *) fail "an answer is a server error, or is not as services/gateway/openapi.json says" ;;
+  esac
 }
 
 # Brokers, a database and a Redis of the tests' own, left running for the next time; hack/kafka.sh down, hack/postgres.sh

@@ -11,6 +11,7 @@ mod filter;
 mod forward;
 mod ledger;
 pub mod limits;
+pub mod openapi;
 mod overview;
 mod params;
 mod reads;

@@ -2,7 +2,7 @@
 
 use crate::{
     Reads, TailLimits, Upstream, WriteLimits, admission::Admission, auth::Keys, forward, ledger, limits,
-    limits::Limiter, overview, search, stats, tail, tail::Tail, ui,
+    limits::Limiter, openapi, overview, search, stats, tail, tail::Tail, ui,
 };
 use axum::{
     Router, middleware,
@@ -72,6 +72,7 @@ impl Gateway {
             .route("/api/v1/ledger", get(ledger::ledger))
             .route("/api/v1/limits", get(limits::limits))
             .route_layer(middleware::from_fn(limits::show))
+            .route("/api/v1/openapi.json", get(openapi::openapi))
             .route("/", get(ui::index))
             .route("/ui/{name}", get(ui::file))
             .fallback(problem::not_found)
