@@ -1,6 +1,6 @@
 //! The circuit breakers of a process, by what they stand before: for metrics, logs and people.
 
-use crate::{SharedBreaker, Snapshot, State};
+use crate::{Changes, SharedBreaker, Snapshot, State};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -29,15 +29,7 @@ impl Breakers {
     pub fn show(&self, dependency: impl Into<String>, breaker: &SharedBreaker) {
         let dependency = dependency.into();
         self.lock().insert(dependency.clone(), breaker.clone());
-        let mut changes = breaker.changes();
-        tokio::spawn(async move {
-            while let Some(status) = changes.next().await {
-                match status.state {
-                    State::Closed => tracing::info!(dependency, "the circuit breaker is closed"),
-                    state => tracing::warn!(dependency, %state, because = status.because, "circuit breaker"),
-                }
-            }
-        });
+        tokio::spawn(tell(dependency, breaker.changes()));
     }
 
     /// Forgets a breaker whose dependency is gone.
@@ -52,6 +44,24 @@ impl Breakers {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, SharedBreaker>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Logs when calls stop and when they go on; the trials between are details.
+async fn tell(dependency: String, mut changes: Changes) {
+    let mut is_left_alone = false;
+    while let Some(status) = changes.next().await {
+        match status.state {
+            State::Open | State::ForcedOpen if !is_left_alone => {
+                is_left_alone = true;
+                tracing::warn!(dependency, because = status.because, "the circuit breaker is open");
+            }
+            State::Closed => {
+                is_left_alone = false;
+                tracing::info!(dependency, "the circuit breaker is closed");
+            }
+            state => tracing::debug!(dependency, %state, because = status.because, "circuit breaker"),
+        }
     }
 }
 

@@ -29,7 +29,7 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let topic = Topic::new(config.kafka, kafka::Metrics::register(metrics.registry()))?;
     let store = Store::open(config.postgres)?;
     let breakers = Breakers::register(metrics.registry());
-    let redis = config.redis.map(|address| Redis::open(address, metrics.registry()));
+    let redis = config.redis.map(|address| Redis::open(address, &breakers, metrics.registry()));
     let parts = Parts {
         keys: Keys::open(config.auth, metrics.registry(), frame.stop.clone())?,
         gateway_key: config.gateway_key,

@@ -14,7 +14,7 @@ pub use connection::Connection;
 use metrics::Metrics;
 use prometheus_client::registry::Registry;
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
-use resilience::{BreakerConfig, CallError, Changes, Outcome, SharedBreaker, State, Window};
+use resilience::{BreakerConfig, Breakers, CallError, Outcome, SharedBreaker, Window};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, watch};
 
@@ -46,13 +46,13 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Begins to connect, and goes on until all clones are gone. Needs a runtime.
-    pub fn open(address: Address, registry: &mut Registry) -> Redis {
+    /// Begins to connect, and goes on until all clones are gone; its breaker is shown as `redis`. Needs a runtime.
+    pub fn open(address: Address, breakers: &Breakers, registry: &mut Registry) -> Redis {
         // The library takes whichever provider the process has; one that is there already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let breaker = SharedBreaker::new(breaker(), rand::random).expect("constant settings are good");
-        let metrics = Metrics::register(registry, breaker.clone());
-        tokio::spawn(tell(breaker.changes()));
+        breakers.show("redis", &breaker);
+        let metrics = Metrics::register(registry);
         let (sender, current) = watch::channel(None);
         let (doubted, outdated) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         tokio::spawn(connection::keep(address, sender, Arc::clone(&doubted), Arc::clone(&outdated)));
@@ -108,24 +108,6 @@ impl Redis {
     pub async fn connected(&self, within: Duration) -> bool {
         let mut current = self.current.clone();
         matches!(tokio::time::timeout(within, current.wait_for(Option::is_some)).await, Ok(Ok(_)))
-    }
-}
-
-/// Logs when calls stop and when they go on; the trials between are details.
-async fn tell(mut changes: Changes) {
-    let mut is_left_alone = false;
-    while let Some(status) = changes.next().await {
-        match status.state {
-            State::Open if !is_left_alone => {
-                is_left_alone = true;
-                tracing::warn!(because = status.because, "Redis is left alone");
-            }
-            State::Closed => {
-                is_left_alone = false;
-                tracing::info!("Redis answers again");
-            }
-            state => tracing::debug!(%state, because = status.because, "the circuit breaker around Redis"),
-        }
     }
 }
 

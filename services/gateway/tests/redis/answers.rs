@@ -145,8 +145,13 @@ async fn only_a_good_token_is_counted() {
 #[tokio::test]
 async fn nobody_at_the_address_of_redis() {
     let behind = Behind::new();
-    let redis =
-        || Some(gateway::redis::Redis::open("redis://127.0.0.1:1".parse().unwrap(), &mut Default::default()));
+    let redis = || {
+        Some(gateway::redis::Redis::open(
+            "redis://127.0.0.1:1".parse().unwrap(),
+            &Default::default(),
+            &mut Default::default(),
+        ))
+    };
     for (without_redis, statuses) in [
         (WithoutRedis::Open, [200, 200, 200, 200]),
         (WithoutRedis::Local, [200, 200, 200, 429]),

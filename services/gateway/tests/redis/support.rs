@@ -27,7 +27,7 @@ pub(crate) fn fresh(text: &str) -> String {
 
 /// A connection that stands.
 pub(crate) async fn connected(url: &str) -> Redis {
-    let redis = Redis::open(url.parse().unwrap(), &mut Registry::default());
+    let redis = Redis::open(url.parse().unwrap(), &Default::default(), &mut Registry::default());
     assert!(redis.connected(Duration::from_secs(5)).await, "no connection to {url}");
     redis
 }

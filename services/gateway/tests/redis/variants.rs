@@ -47,7 +47,7 @@ fn authority(folder: &Path, name: &str) -> Vec<u8> {
 }
 
 fn open(address: Address) -> Redis {
-    Redis::open(address, &mut Default::default())
+    Redis::open(address, &Default::default(), &mut Default::default())
 }
 
 async fn assert_decides(redis: &Redis) {
