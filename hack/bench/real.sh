@@ -122,11 +122,18 @@ fill() {
   end_process "$producer"
 }
 
-# result SCENARIO RUN MEASURED EVENTS SECONDS [NAME VALUE...]: notes a measurement, for the table, the summary and the JSON.
+# result SCENARIO RUN MEASURED EVENTS SECONDS [NAME VALUE...]: notes a measurement of so many events.
 result() {
-  local scenario=$1 run=$2 measured=$3 events=$4 seconds=$5 object; shift 5
-  set -- events_per_second "$(awk -v e="$events" -v s="$seconds" 'BEGIN { printf "%.0f", e / s }')" "$@"
-  object="{\"scenario\":\"$scenario\",\"run\":$run,\"measured\":\"$measured\",\"events\":$events,\"seconds\":$seconds"
+  local scenario=$1 run=$2 measured=$3 events=$4 seconds=$5; shift 5
+  note "$scenario" "$run" "$measured" events "$events" seconds "$seconds" events_per_second "$(per_second "$events" "$seconds")" "$@"
+}
+
+per_second() { awk -v e="$1" -v s="$2" 'BEGIN { printf "%.0f", e / s }'; }
+
+# note SCENARIO RUN MEASURED [NAME VALUE...]: notes figures, for the table, the summary and the JSON.
+note() {
+  local scenario=$1 run=$2 measured=$3 object; shift 3
+  object="{\"scenario\":\"$scenario\",\"run\":$run,\"measured\":\"$measured\""
   printf '%-18s %3d %-22s' "$scenario" "$run" "$measured"
   while [ $# -gt 0 ]; do
     object+=",\"$1\":$2"

@@ -25,7 +25,12 @@ On a real Kafka and a real PostgreSQL, started for this and ended afterwards:
                      COPY BINARY of the very same rows into the same tables: in pieces as large as the consumer's
                      transactions, by 1 and by 6 connections, and in one piece
 
-Each run (3 by default) takes at least --events events (1000000) of 500 organisations, made by `logpipeline generate` and sent
+On a real Redis:
+
+  gateway            requests of 1 event and of 100 to logpipeline-gateway, with token and limit; beside nginx as a plain proxy
+                     with one worker, both before the same upstream that answers 202. For --seconds, after two of warming up
+
+Each run (3 by default) of those on Kafka takes at least --events events (1000000) of 500 organisations, made by `logpipeline generate` and sent
 through gateway and producer.
 
   events/s           events acknowledged (ingest, http-to-kafka) or stored a second
@@ -40,7 +45,7 @@ or /tmp), LOGPIPELINE_KAFKA_PORT (19492) and LOGPIPELINE_POSTGRES_PORT (25434) w
 EOF
 }
 
-runs=3 seconds=15 events=1000000 json=/dev/null embedded=() real=()
+runs=3 seconds=15 events=1000000 json=/dev/null embedded=() real=() doors=()
 while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help) usage; exit ;;
@@ -50,12 +55,13 @@ while [ $# -gt 0 ]; do
     --json) json=$2; shift ;;
     ingest-500 | ingest-1 | e2e-500 | e2e-1) embedded+=("$1") ;;
     http-to-kafka | topic-to-postgres) real+=("$1") ;;
+    gateway) doors+=("$1") ;;
     *) usage >&2; exit 2 ;;
   esac
   shift
 done
-if [ ${#embedded[@]} = 0 ] && [ ${#real[@]} = 0 ]; then
-  embedded=(ingest-500 ingest-1 e2e-500 e2e-1) real=(http-to-kafka topic-to-postgres)
+if [ ${#embedded[@]} = 0 ] && [ ${#real[@]} = 0 ] && [ ${#doors[@]} = 0 ]; then
+  embedded=(ingest-500 ingest-1 e2e-500 e2e-1) real=(http-to-kafka topic-to-postgres) doors=(gateway)
 fi
 
 programs="${CARGO_TARGET_DIR:-target}/release"
@@ -91,5 +97,7 @@ end_process() {
 echo "building" >&2
 . hack/bench/embedded.sh
 . hack/bench/real.sh
+. hack/bench/gateway.sh
 [ ${#embedded[@]} = 0 ] || measure_embedded
 [ ${#real[@]} = 0 ] || measure_real
+[ ${#doors[@]} = 0 ] || measure_gateway
