@@ -12,6 +12,7 @@ use super::{
     verifier::{Rules, Verifier},
 };
 use document::KeySet;
+pub(super) use fetch::causes;
 use fetch::{FetchError, Fetched, Fetcher};
 use jsonwebtoken::Algorithm;
 use prometheus_client::registry::Registry;
