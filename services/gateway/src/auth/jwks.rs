@@ -12,6 +12,7 @@ use super::{
     verifier::{Rules, Verifier},
 };
 use document::KeySet;
+pub(super) use fetch::causes;
 use fetch::{FetchError, Fetched, Fetcher};
 use jsonwebtoken::Algorithm;
 use prometheus_client::registry::Registry;
@@ -143,12 +144,12 @@ impl Jwks {
     }
 
     fn settle(&self, fetched: Result<Fetched, FetchError>) {
-        let now = Instant::now().into_std();
-        let mut state = self.state();
         let keys = fetched.and_then(|fetched| {
             let keys = KeySet::parse(&fetched.body, &self.0.rules).map_err(FetchError::Document)?;
             Ok((keys, fetched.max_age))
         });
+        let now = Instant::now().into_std();
+        let mut state = self.state();
         match keys {
             Ok((keys, max_age)) => {
                 self.0.fetches.count("ok");

@@ -5,7 +5,7 @@ use super::{
     claims::{Claims, Names},
     config::Config,
     error::AuthError,
-    jwks::Jwks,
+    jwks::{Jwks, causes},
     metrics::Refusals,
     verified::{Verified, fingerprint},
     verifier::{Rules, Verifier},
@@ -25,8 +25,8 @@ const REMEMBERED: usize = 20_000;
 
 /// The issuer's keys cannot be fetched at all, whatever the network.
 #[derive(Debug, thiserror::Error)]
-#[error("the client for the issuer's keys cannot be made: {0}")]
-pub struct OpenError(#[from] reqwest::Error);
+#[error("the issuer's keys cannot be fetched: {0}; are there certificates to trust (SSL_CERT_FILE)?")]
+pub struct OpenError(String);
 
 /// Checks tokens, and makes those of the shared secret; clones share everything.
 #[derive(Clone)]
@@ -70,7 +70,8 @@ impl Keys {
         let rules = rules(&config);
         let issuer = config.jwks.take().map(|config| {
             let any_organization = config.any_organization;
-            let jwks = Jwks::open(config, rules, registry, stop)?;
+            let jwks =
+                Jwks::open(config, rules, registry, stop).map_err(|error| OpenError(causes(&error)))?;
             Ok::<_, OpenError>(Issuer {
                 jwks,
                 any_organization,

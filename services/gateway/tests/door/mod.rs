@@ -85,11 +85,12 @@ impl Door {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the whole answer; panics when it has no end.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.respond(request).await;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
+        let body = tokio::time::timeout(SOON, body.collect()).await;
+        let body = body.unwrap_or_else(|_| panic!("{parts:?} has no end")).unwrap().to_bytes();
         Answer {
             status: parts.status,
             headers: parts.headers,

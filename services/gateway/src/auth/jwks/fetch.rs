@@ -91,17 +91,16 @@ impl Fetcher {
     }
 }
 
-/// The error with its causes, which say what is wrong; without the address, which the log has beside it.
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn unreachable(error: reqwest::Error) -> FetchError {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    FetchError::Unreachable(text)
+    // The log has the address beside it.
+    FetchError::Unreachable(causes(&error.without_url()))
+}
+
+/// An error with its causes, which say what is wrong.
+pub(in crate::auth) fn causes(error: &dyn std::error::Error) -> String {
+    let rest = error.source().map(|cause| format!(": {}", causes(cause)));
+    format!("{error}{}", rest.unwrap_or_default())
 }
 
 /// `max-age` of a `Cache-Control` (RFC 9111, section 5.2.2.1).
