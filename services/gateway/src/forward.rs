@@ -8,7 +8,7 @@ use crate::{
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderName, HeaderValue, Request, Response, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header},
 };
 use process::problem::Problem;
 use std::time::{Duration, SystemTime};
@@ -41,10 +41,51 @@ pub(crate) async fn forward(
         .expect("an organisation's grammar is a part of what headers may hold");
     let headers = request.headers_mut();
     headers.remove(header::AUTHORIZATION);
+    // First what the client says concerns its connection only, so that it cannot name our own.
+    remove_connection_headers(headers);
     // Both replace what a client may have put there itself.
     headers.insert(IDENTITY, identity);
     headers.insert(TIMEOUT, HeaderValue::from(AWAITED_MILLISECONDS));
     let mut answer = gateway.producer().call(taken.watch(request)).await;
     taken.settle(&mut answer);
     Ok(answer)
+}
+
+/// `Connection` and what it names concern one connection only (RFC 9110, section 7.6.1).
+fn remove_connection_headers(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .filter(|name| *name != header::CONTENT_TYPE && *name != header::CONTENT_ENCODING)
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    headers.remove(header::CONNECTION);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_concerns_a_connection_stays_there() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Hop"),
+            ("connection", "x-other,, content-type"),
+            ("x-hop", "1"),
+            ("x-other", "2"),
+            ("content-type", "application/json"),
+            ("traceparent", "3"),
+        ] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        remove_connection_headers(&mut headers);
+        let left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["content-type", "traceparent"]);
+    }
 }
