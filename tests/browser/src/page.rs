@@ -33,6 +33,12 @@ impl Page {
         Self { client, origin: pipeline.origin.clone(), token: pipeline.token.clone(), expected_errors }
     }
 
+    /// The same tab with another token.
+    #[must_use]
+    pub fn with_token(&self, token: String) -> Self {
+        Self { token, ..self.clone() }
+    }
+
     /// The bearer token of the pipeline.
     pub fn token(&self) -> &str {
         &self.token
