@@ -13,9 +13,12 @@ export function staleSince(headers, now = Date.now()) {
 /** The older of two such moments, either of which may be null. */
 export const older = (a, b) => (a === null || b === null ? a ?? b : Math.min(a, b));
 
-/** One sentence for what is stale, as `{Events: ms or null, Counts: …}`; "" when nothing is. */
+/** One sentence for what is stale, as `{events: ms or null, counts: …}`; "" when nothing is. */
 export function staleWords(parts, now = Date.now()) {
-  const stale = Object.entries(parts).filter(([, since]) => since !== null);
-  const words = stale.map(([name, since], index) => `${index ? name.toLowerCase() : name} as of ${ago(since, now)}`);
-  return words.length ? `${words.join(", ")}: the store is out.` : "";
+  const byAge = new Map();
+  for (const [name, since] of Object.entries(parts)) {
+    if (since !== null) byAge.set(ago(since, now), [...(byAge.get(ago(since, now)) ?? []), name]);
+  }
+  const words = [...byAge].map(([age, names]) => `${names.join(" and ")} as of ${age}`).join(", ");
+  return words && `${words[0].toUpperCase()}${words.slice(1)}: the store is out.`;
 }

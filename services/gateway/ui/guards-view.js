@@ -18,6 +18,7 @@ const number = (value) => value.toLocaleString("en");
 
 /** Draws into `root` from overview's breakers and the limits of limits.js. */
 export class GuardsView {
+  #root;
   #breakers = el("ul", { class: "breakers", "aria-label": "Circuit breakers" });
   #limits = el("ul", { class: "limits", "aria-label": "Limits of the organisation" });
   #shown = [];
@@ -26,6 +27,7 @@ export class GuardsView {
   #timer = 0;
 
   constructor(root) {
+    this.#root = root;
     root.append(this.#breakers, this.#limits);
   }
 
@@ -38,6 +40,7 @@ export class GuardsView {
   /** Shows all breakers, or only the first few. */
   showAll(all) {
     this.#all = all;
+    this.#root.classList.toggle("all", all);
     this.#drawBreakers();
   }
 

@@ -70,7 +70,7 @@ function viewChanged(now, changed) {
 
 function pipelineChanged(state) {
   pipelineView.update(state);
-  staleView.update({ Ledger: state.ledgerAsOf });
+  staleView.update({ ledger: state.ledgerAsOf });
   if (state.overview?.parts.store?.status === "ok" && !state.problem) replaceStale();
   if (session.reportOrganisation(state.overview?.organization)) enter();
 }
@@ -83,7 +83,7 @@ function replaceStale() {
 
 function statsChanged() {
   const { answer } = stats;
-  staleView.update({ Counts: stats.asOf });
+  staleView.update({ counts: stats.asOf });
   histogram.update(stats, view.now);
   filters.setCounts(answer && byLevel(answer));
   const total = countOf(answer, view.now.levels);
@@ -95,7 +95,7 @@ function statsChanged() {
 }
 
 function rowsChanged() {
-  staleView.update({ Events: results.feed.asOf });
+  staleView.update({ events: results.feed.asOf });
   filters.addServices(results.feed.rows.slice(0, 1000).map((row) => row.log.service));
   if (view.now.live) statsWanted = true;
   if (detail.id && results.list.selected?.log.id !== detail.id) results.list.select(results.find(detail.id));

@@ -109,12 +109,15 @@ export class PipelineView {
       const last = state.seenAt ? ` Last seen ${ago(state.seenAt)}.` : "";
       lines.push(["bad", `State unknown: ${state.problem.detail}${last}`]);
     }
+    // Parts with the same trouble share a line.
+    const troubles = new Map();
     for (const name of PARTS) {
       const [words, tone] = statusOf(name, parts[name], state);
-      if (tone === "bad" || tone === "warn") {
-        lines.push([tone, `${name}: ${words}${parts[name]?.detail ? ` – ${parts[name].detail}` : ""}`]);
-      }
+      if (tone !== "bad" && tone !== "warn") continue;
+      const line = `${words}${parts[name]?.detail ? ` – ${parts[name].detail}` : ""}`;
+      troubles.set(line, { tone, names: [...(troubles.get(line)?.names ?? []), name] });
     }
+    for (const [line, { tone, names }] of troubles) lines.push([tone, `${names.join(", ")}: ${line}`]);
     if (state.ledgerProblem && !state.problem) lines.push(["warn", `ledger: not readable – ${state.ledgerProblem.detail}`]);
     const text = lines.flat().join("|");
     if (this.#problems.dataset.text === text) return;

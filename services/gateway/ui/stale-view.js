@@ -17,7 +17,7 @@ export class StaleView {
     setInterval(() => this.#draw(), EVERY_MS);
   }
 
-  /** Shows the age of each part: `{Events: ms or null, …}`. */
+  /** Shows the age of each part: `{events: ms or null, …}`. */
   update(parts) {
     this.#parts = { ...this.#parts, ...parts };
     this.#draw();

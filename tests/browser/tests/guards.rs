@@ -92,12 +92,15 @@ async fn a_store_that_is_out_is_told_and_what_is_shown_is_marked_as_old() -> Res
         page.reopen("?range=all").await?;
         page.wait_for_events(1).await?;
         assert_eq!(page.messages().await?, ["before the outage"]);
-        let all = format!(
-            "['Events as of', 'counts as of', 'ledger as of'].every((part) => {STALE}?.includes(part))"
-        );
+        let all = format!("['vents', 'counts', 'ledger'].every((part) => {STALE}?.includes(part))");
         page.wait_until("all three are marked as old", &all).await?;
-        page.wait_until("the age grows", &format!("/\\d+ s ago.*: the store is out\\.$/.test({STALE})"))
-            .await?;
+        page.wait_until("the age grows", &format!("/as of \\d+ s ago: the store is out\\.$/.test({STALE})")).await?;
+        page.check_contrast().await?;
+        page.resize(400, 800).await?;
+        page.wait_until("the window is narrow", "innerWidth === 400").await?;
+        assert_eq!(page.value("document.documentElement.scrollWidth <= 400").await?, true);
+        let list = "(({ bottom, height }) => bottom <= 800 && height > 100)(document.getElementById('list').getBoundingClientRect())";
+        page.wait_until("there is room for events", list).await?;
 
         broken.mend()?;
         page.wait_until("nothing is marked any more", "document.getElementById('stale').hidden").await?;
@@ -118,6 +121,8 @@ async fn a_token_for_any_organisation_lets_one_choose() -> Result<()> {
         let (status, answer) = any.api("/api/v1/logs", Some(&json!([other]))).await?;
         assert_eq!(status, 202, "{answer}");
         any.open_signed_in("").await?;
+        any.wait_until("it is stored", "document.querySelector('.part.store strong')?.textContent === '1'")
+            .await?;
         any.wait_until(
             "a field with the first organisation",
             "document.querySelector('#organisation input')?.value === 'demo'",
