@@ -1,4 +1,6 @@
 // Calls to the gateway. Every failure becomes a Problem with a sentence for people.
+import { staleSince } from "./freshness.js";
+import { adoptFields, pauseReads, readsPause } from "./limits.js";
 import * as session from "./session.js";
 
 const DEADLINE_MS = 30_000;
@@ -12,7 +14,12 @@ export class Problem extends Error {
 
   /** True when the same call may succeed later without a change. */
   get passing() {
-    return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
+    return this.status === 0 || this.status === 408 || this.limited || this.status >= 500;
+  }
+
+  /** True when nothing is wrong but the organisation's limit is used up for a moment. */
+  get limited() {
+    return this.status === 429;
   }
 }
 
@@ -37,9 +44,15 @@ export function apiUrl(path, params = {}) {
 export const readScope = () => (session.readsAny() ? { organization: session.organisation() } : {});
 
 /** GET; resolves to the JSON body, rejects with a Problem or an abort. */
-export async function get(path, params = {}, { signal } = {}) {
+export async function get(path, params = {}, options = {}) {
+  return (await getAnswer(path, params, options)).body;
+}
+
+/** As `get`, and resolves to `{body, asOf}`: the moment (ms) of which the body is when it is stale, else null. */
+export async function getAnswer(path, params = {}, { signal, limited = true } = {}) {
+  if (limited) await mayRead();
   const response = await send(apiUrl(path, params), { signal }, DEADLINE_MS);
-  return read(response);
+  return { body: await read(response), asOf: staleSince(response.headers) };
 }
 
 /** POST of a JSON body; resolves to the JSON answer. */
@@ -49,8 +62,19 @@ export async function post(path, body) {
 }
 
 /** Opens an event stream; resolves to the Response once the gateway has accepted. */
-export function openStream(path, params, signal) {
+export async function openStream(path, params, signal) {
+  await mayRead();
   return send(apiUrl(path, params), { signal, headers: { Accept: "text/event-stream" }, cache: "no-store" }, null);
+}
+
+/** While the limit for reads is used up none is sent, whoever asks: it would be refused, and be one more. */
+async function mayRead() {
+  const seconds = readsPause();
+  if (seconds) throw limitedProblem(seconds);
+}
+
+function limitedProblem(retryAfter) {
+  return new Problem({ status: 429, title: "Reading pauses", detail: "The organisation has used up what it may read for the moment.", retryAfter });
 }
 
 async function send(url, init, deadlineMs) {
@@ -62,8 +86,14 @@ async function send(url, init, deadlineMs) {
   } catch (error) {
     throw transportProblem(error);
   }
+  adoptFields(response.headers);
   if (response.ok) return response;
   const problem = await problemOf(response);
+  if (problem.limited && init.method !== "POST") {
+    const seconds = problem.retryAfter ?? 1;
+    pauseReads(seconds);
+    throw limitedProblem(seconds);
+  }
   if (problem.status === 401) onUnauthorised(problem);
   throw problem;
 }

@@ -28,7 +28,7 @@ export function footOf(feed) {
 export function problemBox(feed) {
   const seconds = Math.max(1, Math.ceil((feed.retryAt - Date.now()) / 1000));
   const again = feed.retryAt ? ` The page tries again by itself in ${seconds} s.` : "";
-  return el("div", { class: "problem", role: "alert" }, el("strong", {}, feed.problem.title),
+  return el("div", { class: "problem", role: "alert", data: { tone: feed.problem.limited ? "warn" : "bad" } }, el("strong", {}, feed.problem.title),
     el("p", {}, `${feed.problem.detail}${again}`), button("Try again", () => feed.retry()));
 }
 

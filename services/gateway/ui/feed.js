@@ -1,5 +1,6 @@
 // The rows of the list: a page by a page from the search, and what the live tail puts on top.
-import { get, isAbort, readScope } from "./api.js";
+import { getAnswer, isAbort, readScope } from "./api.js";
+import { older } from "./freshness.js";
 import { makeRow } from "./row.js";
 
 const FIRST_PAGE = 200;
@@ -21,6 +22,8 @@ export class Feed {
   phase = "ready";
   problem = null;
   retryAt = 0;
+  /** The moment (ms) of which the rows are, when a page of them was stale; else null. */
+  asOf = null;
 
   #ids = new Set();
   #params = {};
@@ -113,9 +116,10 @@ export class Feed {
     try {
       let gained = 0;
       do {
-        const page = await this.#page(first, signal);
+        const { body, asOf } = await this.#page(first, signal);
         if (signal.aborted) return;
-        gained += this.#adopt(page, first && gained === 0);
+        this.asOf = first && gained === 0 ? asOf : older(this.asOf, asOf);
+        gained += this.#adopt(body, first && gained === 0);
       } while (gained < SMALL_PAGE && this.#cursor !== null);
       this.#failures = 0;
       this.#setPhase(this.#cursor === null ? "end" : this.rows.length >= MAX_ROWS ? "full" : "ready");
@@ -127,10 +131,10 @@ export class Feed {
 
   async #page(first, signal) {
     const limit = first ? FIRST_PAGE : this.#limit;
-    const page = await get("logs", { ...this.#params, limit, cursor: this.#cursor, ...readScope() }, { signal });
-    const chars = page.logs.reduce((sum, log) => sum + log.message.length, 0);
+    const answer = await getAnswer("logs", { ...this.#params, limit, cursor: this.#cursor, ...readScope() }, { signal });
+    const chars = answer.body.logs.reduce((sum, log) => sum + log.message.length, 0);
     this.#limit = chars > BIG_PAGE_CHARS ? SMALL_PAGE : PAGE;
-    return page;
+    return answer;
   }
 
   #adopt(page, replace) {

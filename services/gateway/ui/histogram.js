@@ -36,7 +36,10 @@ export class Histogram {
     frame.classList.toggle("failed", Boolean(stats.problem));
     problem.hidden = !stats.problem;
     const what = stats.answer ? "The histogram is not up to date" : "No histogram";
-    if (stats.problem) setText(problem.firstChild, `${what}: ${stats.problem.detail}`);
+    if (stats.problem) {
+      problem.dataset.tone = stats.problem.limited ? "warn" : "bad";
+      setText(problem.firstChild, `${what}: ${stats.problem.detail}`);
+    }
     this.#draw();
   }
 

@@ -6,12 +6,14 @@ import { Filters } from "./filters.js";
 import { Histogram } from "./histogram.js";
 import { listenToKeys, showHelp } from "./keys.js";
 import { clearNotice } from "./notices.js";
+import { forgetLimits, limits, whenLimitsChange } from "./limits.js";
 import { drawOrganisation } from "./organisation.js";
 import { PipelineView } from "./pipeline-view.js";
 import { PipelineState } from "./pipeline.js";
 import { Results } from "./results.js";
 import * as session from "./session.js";
 import { hideSignIn, showSignIn } from "./sign-in.js";
+import { StaleView } from "./stale-view.js";
 import { byLevel, countOf, Stats } from "./stats.js";
 import * as time from "./time.js";
 import { createViewState, filterParams, formatView, RANGES } from "./view.js";
@@ -41,6 +43,7 @@ const detail = new Detail(byId("detail"), {
   linkOf: (id) => new URL(formatView({ ...view.now, q: "", service: "", levels: [], range: "1h", live: false, id }), document.baseURI).href,
 });
 const pipelineView = new PipelineView(byId("pipeline"));
+const staleView = new StaleView(byId("stale"), () => reload());
 const pipeline = new PipelineState((state) => pipelineChanged(state));
 const zooms = [];
 let statsWanted = false;
@@ -67,11 +70,20 @@ function viewChanged(now, changed) {
 
 function pipelineChanged(state) {
   pipelineView.update(state);
+  staleView.update({ ledger: state.ledgerAsOf });
+  if (state.overview?.parts.store?.status === "ok" && !state.problem) replaceStale();
   if (session.reportOrganisation(state.overview?.organization)) enter();
+}
+
+/** The store is back: what is shown from before is asked for anew. */
+function replaceStale() {
+  results.replaceStale();
+  if (stats.asOf !== null && !stats.loading) loadStats();
 }
 
 function statsChanged() {
   const { answer } = stats;
+  staleView.update({ counts: stats.asOf });
   histogram.update(stats, view.now);
   filters.setCounts(answer && byLevel(answer));
   const total = countOf(answer, view.now.levels);
@@ -83,6 +95,7 @@ function statsChanged() {
 }
 
 function rowsChanged() {
+  staleView.update({ events: results.feed.asOf });
   filters.addServices(results.feed.rows.slice(0, 1000).map((row) => row.log.service));
   if (view.now.live) statsWanted = true;
   if (detail.id && results.list.selected?.log.id !== detail.id) results.list.select(results.find(detail.id));
@@ -200,6 +213,7 @@ function toggleZone() {
 function enter() {
   if (!session.token()) return signOut(null);
   hideSignIn();
+  forgetLimits();
   drawOrganisation(() => enter());
   document.title = `${session.organisation() || "logs"} – logpipeline`;
   pipeline.stop();
@@ -229,6 +243,7 @@ function wire() {
   byId("help-open").addEventListener("click", actions.help);
   addEventListener("hashchange", () => session.takeTokenFromAddress() && enter());
   whenUnauthorised((problem) => byId("sign-in").hidden && signOut(problem));
+  whenLimitsChange(() => pipelineView.updateLimits(limits()));
   listenToKeys(actions);
   setInterval(() => {
     if (!statsWanted || stats.loading || document.hidden) return;

@@ -1,5 +1,6 @@
 // The picture of the pipeline: producer → topic → consumer → store, with the ledger; opened, a row a partition.
 import { el, icon, setText } from "./dom.js";
+import { GuardsView } from "./guards-view.js";
 import { ago, duration } from "./time.js";
 
 /** Words for a part's status, and how it is to be seen: "good", "warn" or "bad". */
@@ -24,6 +25,7 @@ export class PipelineView {
   #problems = el("ul", { class: "part-problems", role: "status" });
   #table = el("table", { "aria-label": "Partitions" });
   #foot = el("p", { class: "pipeline-foot" });
+  #guards;
   #more;
 
   constructor(root) {
@@ -37,7 +39,9 @@ export class PipelineView {
       "aria-label": "Partitions and ledger", title: "Partitions and ledger",
       on: { click: () => this.#toggle(details) },
     }, icon("chevron"));
-    root.append(el("div", { class: "strip" }, path, this.#more), this.#problems, details);
+    const guards = el("div", { class: "guards" });
+    this.#guards = new GuardsView(guards);
+    root.append(el("div", { class: "strip" }, path, this.#more), guards, this.#problems, details);
   }
 
   /** Shows a state. */
@@ -47,6 +51,12 @@ export class PipelineView {
     this.#updateBars(state.ledger?.partitions ?? [], parts.topic);
     this.#updateProblems(state, parts);
     this.#updateTable(state);
+    this.#guards.updateBreakers(state.overview?.breakers ?? []);
+  }
+
+  /** Shows what the organisation's limits have left. */
+  updateLimits(limits) {
+    this.#guards.updateLimits(limits);
   }
 
   #box(name) {
@@ -63,6 +73,7 @@ export class PipelineView {
   #toggle(details) {
     details.hidden = !details.hidden;
     this.#more.setAttribute("aria-expanded", String(!details.hidden));
+    this.#guards.showAll(!details.hidden);
   }
 
   #updateBox(name, part, state) {
@@ -98,12 +109,15 @@ export class PipelineView {
       const last = state.seenAt ? ` Last seen ${ago(state.seenAt)}.` : "";
       lines.push(["bad", `State unknown: ${state.problem.detail}${last}`]);
     }
+    // Parts with the same trouble share a line.
+    const troubles = new Map();
     for (const name of PARTS) {
       const [words, tone] = statusOf(name, parts[name], state);
-      if (tone === "bad" || tone === "warn") {
-        lines.push([tone, `${name}: ${words}${parts[name]?.detail ? ` – ${parts[name].detail}` : ""}`]);
-      }
+      if (tone !== "bad" && tone !== "warn") continue;
+      const line = `${words}${parts[name]?.detail ? ` – ${parts[name].detail}` : ""}`;
+      troubles.set(line, { tone, names: [...(troubles.get(line)?.names ?? []), name] });
     }
+    for (const [line, { tone, names }] of troubles) lines.push([tone, `${names.join(", ")}: ${line}`]);
     if (state.ledgerProblem && !state.problem) lines.push(["warn", `ledger: not readable – ${state.ledgerProblem.detail}`]);
     const text = lines.flat().join("|");
     if (this.#problems.dataset.text === text) return;

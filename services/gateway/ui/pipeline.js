@@ -1,15 +1,20 @@
 // The state of the pipeline: asks every 2 s (not while the tab is hidden) and hands the picture what it needs.
-import { get } from "./api.js";
+import { get, getAnswer } from "./api.js";
+import { adoptLimits } from "./limits.js";
 
 const EVERY_MS = 2000;
+/** Reads of a look, and the part of the organisation's limit for reads that all looks may take. */
+const READS = 2;
+const SHARE = 0.25;
 
-/** A source of `{overview, ledger, ledgerProblem, problem, seenAt, rates}`; `onChange(state)` after each answer. */
+/** A source of `{overview, ledger, ledgerAsOf, ledgerProblem, problem, seenAt, rates}`; `onChange(state)` after each answer. */
 export class PipelineState {
-  state = { overview: null, ledger: null, ledgerProblem: null, problem: null, seenAt: 0, rates: {} };
+  state = { overview: null, ledger: null, ledgerAsOf: null, ledgerProblem: null, problem: null, seenAt: 0, rates: {} };
   #onChange;
   #timer = 0;
   #running = false;
   #before = null;
+  #limits = null;
 
   constructor(onChange) {
     this.#onChange = onChange;
@@ -33,15 +38,19 @@ export class PipelineState {
   }
 
   async #ask() {
-    const [overview, ledger] = await Promise.allSettled([get("overview"), get("ledger")]);
+    const asked = [get("overview"), getAnswer("ledger"), get("limits", {}, { limited: false })];
+    const [overview, ledger, limits] = await Promise.allSettled(asked);
     if (!this.#running) return;
     if (overview.status === "fulfilled") this.#adopt(overview.value);
-    this.state.problem = overview.reason ?? null;
-    if (ledger.status === "fulfilled") this.state.ledger = ledger.value;
-    this.state.ledgerProblem = ledger.reason ?? null;
+    if (ledger.status === "fulfilled") Object.assign(this.state, { ledger: ledger.value.body, ledgerAsOf: ledger.value.asOf });
+    if (limits.status === "fulfilled") adoptLimits((this.#limits = limits.value));
+    // A limit that is used up says nothing about the pipeline: what was seen last stays.
+    if (!overview.reason?.limited) this.state.problem = overview.reason ?? null;
+    if (!ledger.reason?.limited) this.state.ledgerProblem = ledger.reason ?? null;
     this.#onChange(this.state);
     clearTimeout(this.#timer);
-    if (!document.hidden) this.#timer = setTimeout(() => this.#ask(), EVERY_MS);
+    const pause = overview.reason?.retryAfter ?? 0;
+    if (!document.hidden) this.#timer = setTimeout(() => this.#ask(), Math.max(1000 * pause, lookEvery(this.#limits?.read)));
   }
 
   #adopt(overview) {
@@ -58,6 +67,9 @@ export class PipelineState {
     this.state.seenAt = Date.now();
   }
 }
+
+/** Milliseconds between looks, so that a small limit for reads is left to people. */
+export const lookEvery = (read) => Math.max(EVERY_MS, read ? (1000 * READS) / (SHARE * read.perSecond) : 0);
 
 /** A calm rate: half the new measurement, half what was known; null when the counter went back (a restart) or is missing. */
 export function ratePerSecond(before, difference, seconds) {

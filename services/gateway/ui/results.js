@@ -10,6 +10,8 @@ import { contentParams, filterParams, searchWords } from "./view.js";
 
 /** Rows below the last one in sight when the next page is fetched. */
 const AHEAD_ROWS = 600;
+/** When the help for an empty list is asked for again after it failed. */
+const EMPTY_AGAIN_SECONDS = 5;
 
 /** Handlers: `onOpen(row)`, `onSelect(row)`, `onRows()` after rows came, `onLive(live)` after its state changed. */
 export class Results {
@@ -19,6 +21,7 @@ export class Results {
   #missed = 0;
   #patternDue = true;
   #emptyFor = null;
+  #emptyTimer = 0;
 
   constructor(view, handlers) {
     this.#view = view;
@@ -53,10 +56,16 @@ export class Results {
     clearNotice("catch-up");
     this.#missed = 0;
     this.#emptyFor = null;
+    clearTimeout(this.#emptyTimer);
     this.#patternDue = true;
     this.feed.load(filterParams(this.#view.now));
     this.list.toTop();
     this.follow();
+  }
+
+  /** Searches anew for rows that are stale, unless somebody reads further down or it is under way. */
+  replaceStale() {
+    if (this.feed.asOf !== null && this.feed.phase !== "first" && this.list.atTop) this.feed.load(filterParams(this.#view.now));
   }
 
   /** Starts or stops the live tail as the view says. */
@@ -67,6 +76,7 @@ export class Results {
 
   /** Ends everything that runs (signing out). */
   stop() {
+    clearTimeout(this.#emptyTimer);
     this.feed.stop();
     this.live.stop();
   }
@@ -120,14 +130,17 @@ export class Results {
 
   async #drawEmpty() {
     const view = this.#view.now;
-    if (this.#emptyFor === view) return;
+    if (this.#emptyFor === view || this.feed.rows.length) return;
     this.#emptyFor = view;
     this.list.foot.replaceChildren();
     try {
       const nodes = await emptyState(view, (patch) => this.#view.set(patch));
       if (this.#emptyFor === view && !this.feed.rows.length) this.list.foot.replaceChildren(...nodes);
     } catch (problem) {
+      if (this.#emptyFor !== view || this.feed.rows.length) return;
       this.list.foot.replaceChildren(`No events found. ${problem.detail}`);
+      this.#emptyFor = null;
+      if (problem.passing) this.#emptyTimer = setTimeout(() => this.#drawEmpty(), 1000 * (problem.retryAfter ?? EMPTY_AGAIN_SECONDS));
     }
   }
 

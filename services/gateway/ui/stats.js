@@ -1,14 +1,15 @@
 // The counts behind the histogram and the level chips: one question for all levels, answered anew while following.
-import { get, isAbort, readScope } from "./api.js";
+import { getAnswer, isAbort, readScope } from "./api.js";
 
 const MAX_RETRY_SECONDS = 30;
 
 /**
- * `answer` is the last /stats body for all levels (or null), `problem` why there is none newer, `loading` whether one is asked for.
+ * `answer` is the last /stats body for all levels (or null), `asOf` the moment (ms) of which it is when it is stale, `problem` why there is none newer, `loading` whether one is asked for.
  * The level filter is applied by the readers, so that the chips can show what each level would add.
  */
 export class Stats {
   answer = null;
+  asOf = null;
   problem = null;
   loading = false;
 
@@ -29,8 +30,8 @@ export class Stats {
     this.loading = true;
     this.#onChange();
     try {
-      const answer = await get("stats", { ...params(), level: null, ...readScope() }, { signal });
-      Object.assign(this, { answer, problem: null });
+      const { body, asOf } = await getAnswer("stats", { ...params(), level: null, ...readScope() }, { signal });
+      Object.assign(this, { answer: body, asOf, problem: null });
       this.#failures = 0;
     } catch (problem) {
       if (isAbort(problem) || signal.aborted) return;

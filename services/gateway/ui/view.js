@@ -49,11 +49,15 @@ export function formatView(view) {
   return query ? `?${query}` : "";
 }
 
+/** Relative ranges begin at a multiple of this part of themselves: the same question is asked again, and a kept answer will do. */
+const STEPS = 60;
+
 /** The API parameters of a view's filters (from, to, level, service, q). Relative ranges are counted back from `now`. */
 export function filterParams(view, now = Date.now()) {
   const back = view.range === "custom" ? null : RANGES[view.range].ms;
+  const step = back / STEPS;
   return {
-    from: view.range === "custom" ? toWire(view.from) : back === null ? null : toWire(now - back),
+    from: view.range === "custom" ? toWire(view.from) : back === null ? null : toWire(Math.floor((now - back) / step) * step),
     to: view.range === "custom" ? toWire(view.to) : null,
     ...contentParams(view),
   };

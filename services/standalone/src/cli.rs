@@ -42,6 +42,9 @@ pub(crate) struct RunArgs {
     /// GiB on disk for stored events; beyond it the oldest are deleted
     #[arg(long, value_name = "GIB", default_value_t = 16)]
     pub(crate) store_gib: u64,
+    /// JSON file of limits for each organisation, read again when it changes; without it nothing is limited
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rate_limits: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

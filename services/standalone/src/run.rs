@@ -8,7 +8,9 @@ use crate::{
 use anyhow::Context;
 use consumer::Consumer;
 use gateway::{
-    CacheConfig, Gateway, Parts, Reads, TailLimits, Upstream, WriteLimits, auth::Keys, limits::Limiter,
+    CacheConfig, Gateway, Parts, Reads, TailLimits, Upstream, WriteLimits,
+    auth::Keys,
+    limits::{self, Limiter},
 };
 use process::{health::Readiness, metrics::Metrics, server, shutdown, telemetry};
 use producer::Producer;
@@ -52,7 +54,9 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     keys.register(metrics.registry());
     let before = drain::counts(&store).await?;
 
-    let (consumer, gateway) = compose(&topic, &store, keys.clone(), metrics.registry(), stop.clone())?;
+    let limiter = Limiter::new(limits(&args)?, None, metrics.registry());
+    let (consumer, gateway) =
+        compose(&topic, &store, keys.clone(), limiter, metrics.registry(), stop.clone())?;
     let readiness = readiness(topic.writer(), store.clone());
     let layer = metrics.http_layer();
     let app = gateway
@@ -104,6 +108,7 @@ fn compose(
     topic: &topic::embedded::Topic,
     store: &store::embedded::Store,
     keys: Keys,
+    limiter: Limiter,
     registry: &mut Registry,
     stop: CancellationToken,
 ) -> anyhow::Result<(Consumer, Gateway)> {
@@ -126,13 +131,20 @@ fn compose(
         store: Arc::new(store.clone()),
         topic: topic.viewer(),
         reads: Reads::new(cache, None, &breakers, registry),
-        // One process of one owner: nobody to protect from another.
-        limiter: Limiter::new(gateway::limits::Config::default(), None, registry),
+        limiter,
         breakers,
         writes: WriteLimits::default(),
         tails: TailLimits::default(),
     };
     Ok((consumer, Gateway::new(parts, stop)))
+}
+
+/// The limits of the file, if there is one. This process is the only gateway, so its own buckets are the limit.
+fn limits(args: &RunArgs) -> anyhow::Result<limits::Config> {
+    let Some(path) = &args.rate_limits else { return Ok(limits::Config::default()) };
+    let source = limits::Source::file(path.clone())
+        .with_context(|| format!("the rate limits {} cannot be used", path.display()))?;
+    Ok(limits::Config { source, ..limits::Config::default() })
 }
 
 async fn say_stopping(stop: CancellationToken, readiness: Readiness) {

@@ -26,10 +26,21 @@ pub use pipeline::Pipeline;
 /// # Errors
 /// What the test returns, or what kept the page from being opened.
 pub async fn with_page(test: impl AsyncFnOnce(Page) -> Result<()>) -> Result<()> {
-    let pipeline = Pipeline::start().await?;
+    with_pipeline(None, async |page, _| test(page).await).await
+}
+
+/// As [`with_page`], with the text of a file of limits if there is one; the test also gets the pipeline, to break it.
+///
+/// # Errors
+/// As [`with_page`].
+pub async fn with_pipeline(
+    limits: Option<&str>,
+    test: impl AsyncFnOnce(Page, &Pipeline) -> Result<()>,
+) -> Result<()> {
+    let pipeline = Pipeline::start(limits).await?;
     let browser = Browser::start().await?;
     let page = Page::new(browser.client(), &pipeline);
-    let outcome = AssertUnwindSafe(run(page.clone(), test)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(run(page.clone(), &pipeline, test)).catch_unwind().await;
     if !matches!(outcome, Ok(Ok(()))) {
         page.save_screenshot().await;
     }
@@ -38,9 +49,13 @@ pub async fn with_page(test: impl AsyncFnOnce(Page) -> Result<()>) -> Result<()>
     outcome.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-async fn run(page: Page, test: impl AsyncFnOnce(Page) -> Result<()>) -> Result<()> {
+async fn run(
+    page: Page,
+    pipeline: &Pipeline,
+    test: impl AsyncFnOnce(Page, &Pipeline) -> Result<()>,
+) -> Result<()> {
     page.open_signed_in("").await?;
-    test(page.clone()).await?;
+    test(page.clone(), pipeline).await?;
     page.check_console().await?;
     page.check_requests().await
 }

@@ -16,6 +16,8 @@ use crate::browser::{ChromeCommand, ColourScheme};
 use crate::pipeline::Pipeline;
 
 const DEADLINE: Duration = Duration::from_secs(30);
+/// WCAG 2 level AA for text.
+const LEAST_CONTRAST: f64 = 4.5;
 const LOOK_EVERY: Duration = Duration::from_millis(40);
 
 /// One tab on one pipeline. Clones are the same tab.
@@ -31,6 +33,12 @@ impl Page {
     pub(crate) fn new(client: Client, pipeline: &Pipeline) -> Self {
         let expected_errors = Arc::default();
         Self { client, origin: pipeline.origin.clone(), token: pipeline.token.clone(), expected_errors }
+    }
+
+    /// The same tab with another token.
+    #[must_use]
+    pub fn with_token(&self, token: String) -> Self {
+        Self { token, ..self.clone() }
     }
 
     /// The bearer token of the pipeline.
@@ -169,6 +177,24 @@ impl Page {
         let params = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.client.issue_cmd(ChromeCommand::devtools("Emulation.setDeviceMetricsOverride", &params)).await?;
         Ok(())
+    }
+
+    /// Looks at every text that is shown, in the light and in the dark page, and returns how many there are.
+    ///
+    /// # Errors
+    /// One has less contrast to its ground than WCAG 2 asks for at level AA.
+    pub async fn check_contrast(&self) -> Result<usize> {
+        let mut looked_at = usize::MAX;
+        for scheme in [ColourScheme::Light, ColourScheme::Dark] {
+            self.prefer(scheme).await?;
+            let all = self.run(include_str!("contrast.js"), vec![]).await?;
+            let all = all.as_array().cloned().unwrap_or_default();
+            let is_poor = |one: &&Value| one["ratio"].as_f64().unwrap_or(0.0) < LEAST_CONTRAST;
+            let poor: Vec<&Value> = all.iter().filter(is_poor).collect();
+            ensure!(poor.is_empty(), "{scheme}: text with too little contrast: {poor:#?}");
+            looked_at = looked_at.min(all.len());
+        }
+        Ok(looked_at)
     }
 
     /// Goes back in the history.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -15,7 +15,7 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 /// A running `logpipeline` without demo events.
 pub struct Pipeline {
     child: Child,
-    _data: TempDir,
+    data: TempDir,
     /// Where it listens, as `http://127.0.0.1:PORT`.
     pub origin: String,
     /// A bearer token that may read and write.
@@ -23,16 +23,21 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts it and waits for the line with its address.
+    /// Starts it, with the text of a file of limits if there is one, and waits for the line with its address.
     ///
     /// # Errors
     /// No binary, or no address within 30 s; the message holds what it wrote.
-    pub async fn start() -> Result<Self> {
+    pub async fn start(limits: Option<&str>) -> Result<Self> {
         let data = tempfile::tempdir()?;
         let log = data.path().join("stderr.txt");
-        let mut child = Command::new(binary()?)
-            .args(["--listen", "127.0.0.1:0", "--demo", "0", "--data-dir"])
-            .arg(data.path().join("data"))
+        let mut command = Command::new(binary()?);
+        command.args(["--listen", "127.0.0.1:0", "--demo", "0", "--data-dir"]).arg(data.path().join("data"));
+        if let Some(limits) = limits {
+            let file = data.path().join("limits.json");
+            std::fs::write(&file, limits)?;
+            command.arg("--rate-limits").arg(file);
+        }
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&log)?)
@@ -49,7 +54,25 @@ impl Pipeline {
         };
         // Nobody may be blocked by a full pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { child, _data: data, origin, token })
+        Ok(Self { child, data, origin, token })
+    }
+
+    /// Where it keeps topic, store and secret.
+    pub fn data_dir(&self) -> PathBuf {
+        self.data.path().join("data")
+    }
+
+    /// A token for an organisation, `*` being any, as the command line makes it.
+    ///
+    /// # Errors
+    /// The program does not run or refuses.
+    pub async fn token_for(&self, organisation: &str) -> Result<String> {
+        let mut command = Command::new(binary()?);
+        let command =
+            command.args(["token", "--organisation", organisation, "--data-dir"]).arg(self.data_dir());
+        let output = command.output().await.context("making a token")?;
+        ensure!(output.status.success(), "no token: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
     /// Ends the process.
