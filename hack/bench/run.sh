@@ -25,27 +25,29 @@ On a real Kafka and a real PostgreSQL, started for this and ended afterwards:
                      COPY BINARY of the very same rows into the same tables: in pieces as large as the consumer's
                      transactions, by 1 and by 6 connections, and in one piece
 
-On a real Redis:
-
-  gateway            requests of 1 event and of 100 to logpipeline-gateway, with token and limit; beside nginx as a plain proxy
-                     with one worker, both before the same upstream that answers 202. For --seconds, after two of warming up
-
-Each run (3 by default) of those on Kafka takes at least --events events (1000000) of 500 organisations, made by `logpipeline generate` and sent
+Each run (3 by default) takes at least --events events (1000000) of 500 organisations, made by `logpipeline generate` and sent
 through gateway and producer.
+
+On a real Redis, started for this and ended afterwards:
+
+  gateway            requests of 1 and of 100 events to logpipeline-gateway, which checks a token (HS256) and takes the events
+                     from a limit in Redis; beside nginx as a plain proxy with one worker, which does neither. The upstream
+                     of both is an nginx that accepts everything. Each run of each of the four takes --seconds
 
   events/s           events acknowledged (ingest, http-to-kafka) or stored a second
   p50, p99           time of a request in ms, from when it was due
   cpu s/M            CPU seconds a million events of the pipeline's processes, the figure that noise spares
   postgres s/M       the same of all processes of PostgreSQL
   peak MiB           resident memory of the largest of the pipeline's processes
+  cpu of nginx       CPU seconds a request as a multiple of the plain proxy's in the same run
   of raw, of …       events/s as a part of the limit measured in the same run
 
 --json FILE appends an object a measurement. LOGPIPELINE_BENCH_DIR names the directory that holds the data (default: TMPDIR
-or /tmp), LOGPIPELINE_KAFKA_PORT (19492) and LOGPIPELINE_POSTGRES_PORT (25434) where the real parts are.
+or /tmp), LOGPIPELINE_KAFKA_PORT (19492), LOGPIPELINE_POSTGRES_PORT (25434) and LOGPIPELINE_REDIS_PORT (26379) where the real parts are.
 EOF
 }
 
-runs=3 seconds=15 events=1000000 json=/dev/null embedded=() real=() doors=()
+runs=3 seconds=15 events=1000000 json=/dev/null embedded=() real=() door=()
 while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help) usage; exit ;;
@@ -55,13 +57,13 @@ while [ $# -gt 0 ]; do
     --json) json=$2; shift ;;
     ingest-500 | ingest-1 | e2e-500 | e2e-1) embedded+=("$1") ;;
     http-to-kafka | topic-to-postgres) real+=("$1") ;;
-    gateway) doors+=("$1") ;;
+    gateway) door=(gateway) ;;
     *) usage >&2; exit 2 ;;
   esac
   shift
 done
-if [ ${#embedded[@]} = 0 ] && [ ${#real[@]} = 0 ] && [ ${#doors[@]} = 0 ]; then
-  embedded=(ingest-500 ingest-1 e2e-500 e2e-1) real=(http-to-kafka topic-to-postgres) doors=(gateway)
+if [ ${#embedded[@]} = 0 ] && [ ${#real[@]} = 0 ] && [ ${#door[@]} = 0 ]; then
+  embedded=(ingest-500 ingest-1 e2e-500 e2e-1) real=(http-to-kafka topic-to-postgres) door=(gateway)
 fi
 
 programs="${CARGO_TARGET_DIR:-target}/release"
@@ -74,6 +76,7 @@ end() {
   local pid
   for pid in "${!running[@]}"; do kill "$pid" 2>/dev/null || true; done
   [ ${#real[@]} = 0 ] || end_parts
+  [ ${#door[@]} = 0 ] || hack/redis.sh down 2>/dev/null || true
   rm -rf "$dir"
 }
 trap end EXIT
@@ -100,4 +103,4 @@ echo "building" >&2
 . hack/bench/gateway.sh
 [ ${#embedded[@]} = 0 ] || measure_embedded
 [ ${#real[@]} = 0 ] || measure_real
-[ ${#doors[@]} = 0 ] || measure_gateway
+[ ${#door[@]} = 0 ] || measure_door

@@ -2,6 +2,7 @@
 import { ago } from "./time.js";
 
 const CACHE = "logpipeline";
+const list = new Intl.ListFormat("en-GB");
 
 /** The moment (ms) of which a stale answer is; null for one that is fresh. */
 export function staleSince(headers, now = Date.now()) {
@@ -19,6 +20,6 @@ export function staleWords(parts, now = Date.now()) {
   for (const [name, since] of Object.entries(parts)) {
     if (since !== null) byAge.set(ago(since, now), [...(byAge.get(ago(since, now)) ?? []), name]);
   }
-  const words = [...byAge].map(([age, names]) => `${names.join(" and ")} as of ${age}`).join(", ");
+  const words = [...byAge].map(([age, names]) => `${list.format(names)} as of ${age}`).join(", ");
   return words && `${words[0].toUpperCase()}${words.slice(1)}: the store is out.`;
 }

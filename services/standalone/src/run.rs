@@ -143,7 +143,7 @@ fn compose(
 fn limits(args: &RunArgs) -> anyhow::Result<limits::Config> {
     let Some(path) = &args.rate_limits else { return Ok(limits::Config::default()) };
     let source = limits::Source::file(path.clone())
-        .with_context(|| format!("the rate limits {} cannot be used", path.display()))?;
+        .map_err(|error| anyhow::anyhow!("the rate limits {} cannot be used: {error}", path.display()))?;
     Ok(limits::Config { source, ..limits::Config::default() })
 }
 

@@ -72,6 +72,46 @@ async fn breakers_are_shown_by_name_and_state() -> Result<()> {
     .await
 }
 
+/// Half open lasts for moments and nothing here forces a breaker: the page's own part is given all states.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_state_has_its_word_and_its_mark() -> Result<()> {
+    let drawn = "return import('/ui/guards-view.js').then(({ GuardsView }) => {
+        const root = document.querySelector('.guards').appendChild(document.createElement('div'));
+        const view = new GuardsView(root);
+        const states = ['closed', 'half_open', 'open', 'forced_closed', 'forced_open'];
+        const breakers = states.map((state) => ({ dependency: state, state, because: `because of ${state}` }));
+        const more = [1, 2, 3].map((n) => ({ dependency: `more-${n}`, state: 'closed', because: '' }));
+        view.updateBreakers([...breakers, ...more]);
+        const few = root.innerText;
+        view.showAll(true);
+        const shown = [...root.querySelectorAll('.breaker')].map((one) => {
+          const { backgroundColor, backgroundImage, borderRadius } = getComputedStyle(one.querySelector('.mark'));
+          const filled = backgroundImage !== 'none' ? 'half' : backgroundColor === 'rgba(0, 0, 0, 0)' ? 'empty' : 'full';
+          return [one.innerText, `${filled} ${borderRadius === '0px' ? 'square' : 'round'}`];
+        });
+        root.remove();
+        return [few, shown];
+      })";
+    with_pipeline(None, async |page, _| {
+        let drawn = page.run(drawn, vec![]).await?;
+        let few = drawn[0].as_str().unwrap_or_default();
+        assert!(few.contains("and 2 more") && !few.contains("more-2"), "{few}");
+        let expected = json!([
+            ["half_open half open – because of half_open", "half round"],
+            ["open open – because of open", "empty round"],
+            ["forced_closed forced closed – because of forced_closed", "full square"],
+            ["forced_open forced open – because of forced_open", "empty square"],
+            ["closed closed", "full round"],
+            ["more-1 closed", "full round"],
+            ["more-2 closed", "full round"],
+            ["more-3 closed", "full round"],
+        ]);
+        assert_eq!(drawn[1], expected);
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_out_is_told_and_what_is_shown_is_marked_as_old() -> Result<()> {
     with_pipeline(None, async |page, pipeline| {
