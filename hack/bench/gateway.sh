@@ -83,6 +83,8 @@ start_gateway() {
   gateway=$pid gateway_address=$address
   address 'health and metrics'
   gateway_admin=$address
+  # It looks for its store once before it answers.
+  until curl -so /dev/null --max-time 1 "http://$gateway_address/"; do lives "$gateway"; done
   token=$(token "$secret")
 }
 
