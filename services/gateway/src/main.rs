@@ -50,12 +50,17 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let app = Gateway::new(parts, stop.clone()).router().layer(metrics.http_layer()).layer(catch_panic());
     let admin = frame.admin(&readiness, metrics, axum::Router::new())?;
     tracing::info!(address = %server.local_addr(), "open");
-    if let Err(error) = Query::ready(&store).await {
-        tracing::warn!(%error, "reads are answered 503 until the store is there");
-    }
+    tokio::spawn(look_at(store.clone()));
     let drained = server.serve(app, stop).await;
     tracing::info!(?drained, "no more requests");
     store.close().await;
     admin.end().await;
     Ok(())
+}
+
+/// Says when reads cannot be answered yet. Writes do not wait for that.
+async fn look_at(store: Store) {
+    if let Err(error) = Query::ready(&store).await {
+        tracing::warn!(%error, "reads are answered 503 until the store is there");
+    }
 }
