@@ -9,6 +9,7 @@ use axum::{
     body::Body,
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header},
+    response::IntoResponse,
 };
 use process::problem::Problem;
 use std::time::{Duration, SystemTime};
@@ -26,15 +27,21 @@ pub(crate) async fn forward(
     State(gateway): State<Gateway>,
     Limited(MayWrite(caller), taken): Limited<MayWrite>,
     mut request: Request<Body>,
-) -> Result<Response<Body>, Problem> {
+) -> Response<Body> {
     let organization = match &caller.organizations {
         Organizations::Only(organization) => Some(organization),
         Organizations::Any => None,
     };
-    let _place = gateway.admission().enter(organization).map_err(|full| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{full}; send the request again later"))
-            .retry_after(Duration::from_secs(1))
-    })?;
+    let _place = match gateway.admission().enter(organization) {
+        Ok(place) => place,
+        Err(full) => {
+            let detail = format!("{full}; send the request again later");
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+            let mut answer = problem.retry_after(Duration::from_secs(1)).into_response();
+            taken.settle(&mut answer);
+            return answer;
+        }
+    };
     let named = organization.map_or(handoff::ANY, |organization| organization.as_str());
     let identity = gateway.gateway_key().sign(named, SystemTime::now() + GOOD_FOR);
     let identity = HeaderValue::from_str(&identity)
@@ -48,7 +55,7 @@ pub(crate) async fn forward(
     headers.insert(TIMEOUT, HeaderValue::from(AWAITED_MILLISECONDS));
     let mut answer = gateway.producer().call(taken.watch(request)).await;
     taken.settle(&mut answer);
-    Ok(answer)
+    answer
 }
 
 /// `Connection` and what it names concern one connection only (RFC 9110, section 7.6.1).

@@ -245,7 +245,8 @@ impl Reads {
         }
     }
 
-    /// The question under way for the key, or this one, and whether it is this one. It is given up when nobody waits for it any more.
+    /// The question under way for the key, or this one, and whether it is this one. It is given up when nobody waits for
+    /// it any more.
     fn join(&self, key: &Key, made: Asking) -> (Flight, bool) {
         let mut flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) =
