@@ -4,6 +4,7 @@
 //! Nothing here knows what the product does; a service brings an [`axum::Router`] and its own values for the limits.
 
 pub mod body;
+pub mod cores;
 pub mod health;
 pub mod metrics;
 pub mod problem;

@@ -29,6 +29,7 @@ mod gauges;
 mod linger;
 mod socket;
 
+use crate::cores::Cores;
 use gauges::Gauges;
 
 /// Connections that the kernel completes before the server accepts them.
@@ -151,7 +152,12 @@ impl Server {
     /// [`Limits::drain`] and cuts off the rest. Handlers of endless answers (server-sent events) should hold a clone
     /// of `stop` and end when it is cancelled; the server does not hand it to them.
     pub async fn serve(self, app: Router, stop: CancellationToken) -> Drained {
-        accept::Acceptor::new(self.limits, self.gauges, app).run(self.listener, stop).await
+        self.serve_on(&Cores::none(), app, stop).await
+    }
+
+    /// As [`Server::serve`], with the connections and their requests spread over `cores`.
+    pub async fn serve_on(self, cores: &Cores, app: Router, stop: CancellationToken) -> Drained {
+        accept::Acceptor::new(self.limits, self.gauges, app, cores).run(self.listener, stop).await
     }
 }
 

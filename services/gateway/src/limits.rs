@@ -14,13 +14,15 @@ mod reload;
 mod route;
 mod settle;
 mod shared;
+mod show;
 
 pub use config::{Config, WithoutRedis};
-pub(crate) use extract::{Limited, show};
+pub(crate) use extract::Limited;
 pub use file::{FileError, Limits};
 pub use reload::Source;
 pub(crate) use route::limits;
 pub use shared::{Act, Shared};
+pub(crate) use show::ShowLimits;
 
 use crate::{auth::Organizations, redis::Redis};
 use local::Local;

@@ -2,9 +2,9 @@
 
 use gateway::{Gateway, Parts, Reads, Upstream, auth::Keys, config::Config, limits::Limiter, redis::Redis};
 use process::{
+    cores::Cores,
     health::Readiness,
     metrics::Metrics,
-    problem::catch_panic,
     server::{Limits, Server},
     service::{self, Frame, Service},
 };
@@ -26,15 +26,16 @@ fn main() -> ExitCode {
 async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let mut metrics = Metrics::new("logpipeline");
     let server = Server::bind(config.listen, Limits::default())?;
+    let cores = Cores::start()?;
     let topic = Topic::new(config.kafka, kafka::Metrics::register(metrics.registry()))?;
     let store = Store::open(config.postgres)?;
     let breakers = Breakers::register(metrics.registry());
-    let redis = config.redis.map(|address| Redis::open(address, &breakers, metrics.registry()));
+    let redis = config.redis.map(|address| Redis::open(&address, &cores, &breakers, metrics.registry()));
     let parts = Parts {
         keys: Keys::open(config.auth, metrics.registry(), frame.stop.clone())?,
         gateway_key: config.gateway_key,
-        producer: Upstream::remote("producer", &config.producer, &breakers),
-        consumer: Upstream::remote("consumer", &config.consumer, &breakers),
+        producer: Upstream::remote("producer", &config.producer, &cores, &breakers),
+        consumer: Upstream::remote("consumer", &config.consumer, &cores, &breakers),
         store: Arc::new(store.clone()),
         reads: Reads::new(config.cache, redis.clone(), &breakers, metrics.registry()),
         topic: topic.viewer(),
@@ -47,11 +48,11 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let readiness = Readiness::new();
     let stop = frame.draining(&readiness);
     server.register(metrics.root());
-    let app = Gateway::new(parts, stop.clone()).router().layer(metrics.http_layer()).layer(catch_panic());
+    let app = Gateway::new(parts, stop.clone()).router().layer(service::around(&metrics));
     let admin = frame.admin(&readiness, metrics, axum::Router::new())?;
     tracing::info!(address = %server.local_addr(), "open");
     tokio::spawn(look_at(store.clone()));
-    let drained = server.serve(app, stop).await;
+    let drained = server.serve_on(&cores, app, stop).await;
     tracing::info!(?drained, "no more requests");
     store.close().await;
     admin.end().await;

@@ -1,4 +1,4 @@
-//! The one connection to Redis, which the rate limiter and the cache share.
+//! The connection to Redis, one a core, which the rate limiter and the cache share.
 //!
 //! A call costs its caller at most its deadline, and nothing when Redis is known to be sick: without a connection it
 //! fails at once, and a circuit breaker refuses calls while answers do not come in time. Nothing here is needed for the
@@ -11,7 +11,9 @@ mod metrics;
 pub use address::{Address, AddressError};
 pub use connection::Connection;
 
+use futures::future::join_all;
 use metrics::Metrics;
+use process::cores::{Cores, PerCore};
 use prometheus_client::registry::Registry;
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use resilience::{BreakerConfig, Breakers, CallError, Outcome, SharedBreaker, Window};
@@ -35,28 +37,42 @@ pub enum Unavailable {
     Failed(#[from] RedisError),
 }
 
-/// A Redis; clones share its connection.
+/// A Redis; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Redis {
-    current: watch::Receiver<Option<Connection>>,
-    doubted: Arc<Notify>,
-    outdated: Arc<Notify>,
+    lines: Arc<PerCore<Line>>,
     breaker: SharedBreaker,
     metrics: Metrics,
 }
 
+/// What a core has: a connection, and how to have it looked at.
+#[derive(Debug)]
+struct Line {
+    current: watch::Receiver<Option<Connection>>,
+    doubted: Arc<Notify>,
+    outdated: Arc<Notify>,
+}
+
+impl Line {
+    fn open(address: Address) -> Line {
+        let (sender, current) = watch::channel(None);
+        let (doubted, outdated) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        tokio::spawn(connection::keep(address, sender, Arc::clone(&doubted), Arc::clone(&outdated)));
+        Line { current, doubted, outdated }
+    }
+}
+
 impl Redis {
-    /// Begins to connect, and goes on until all clones are gone; its breaker is shown as `redis`. Needs a runtime.
-    pub fn open(address: Address, breakers: &Breakers, registry: &mut Registry) -> Redis {
+    /// Begins to connect, once a core, and goes on until all clones are gone; its breaker is shown as `redis`. Needs a
+    /// runtime.
+    pub fn open(address: &Address, cores: &Cores, breakers: &Breakers, registry: &mut Registry) -> Redis {
         // The library takes whichever provider the process has; one that is there already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let breaker = SharedBreaker::new(breaker(), rand::random).expect("constant settings are good");
         breakers.show("redis", &breaker);
         let metrics = Metrics::register(registry);
-        let (sender, current) = watch::channel(None);
-        let (doubted, outdated) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        tokio::spawn(connection::keep(address, sender, Arc::clone(&doubted), Arc::clone(&outdated)));
-        Redis { current, doubted, outdated, breaker, metrics }
+        let lines = Arc::new(cores.each(|| Line::open(address.clone())));
+        Redis { lines, breaker, metrics }
     }
 
     /// Asks Redis, and gives up after `deadline`.
@@ -71,8 +87,9 @@ impl Redis {
     where
         F: Future<Output = RedisResult<T>>,
     {
+        let line = self.lines.here();
         let asked = async {
-            let connection = self.current.borrow().clone().ok_or(Unavailable::Absent)?;
+            let connection = line.current.borrow().clone().ok_or(Unavailable::Absent)?;
             let answer = tokio::time::timeout(deadline, ask(connection)).await;
             Ok(answer.map_err(|_| Unavailable::Late(deadline))??)
         };
@@ -89,9 +106,9 @@ impl Redis {
             Err(Unavailable::Failed(error)) => {
                 // A broken connection is looked at now, not at the next turn.
                 if is_replica(error) {
-                    self.outdated.notify_one();
+                    line.outdated.notify_one();
                 } else if error.is_unrecoverable_error() {
-                    self.doubted.notify_one();
+                    line.doubted.notify_one();
                 }
                 "failed"
             }
@@ -104,10 +121,13 @@ impl Redis {
         &self.breaker
     }
 
-    /// Waits until there is a connection, for a start that would rather have one; `false` when there is none in time.
+    /// Waits until it is connected, for a start that would rather have it; `false` when it is not in time.
     pub async fn connected(&self, within: Duration) -> bool {
-        let mut current = self.current.clone();
-        matches!(tokio::time::timeout(within, current.wait_for(Option::is_some)).await, Ok(Ok(_)))
+        let all =
+            self.lines.iter().map(async |line| line.current.clone().wait_for(Option::is_some).await.is_ok());
+        tokio::time::timeout(within, join_all(all))
+            .await
+            .is_ok_and(|all| all.into_iter().all(|is_open| is_open))
     }
 }
 

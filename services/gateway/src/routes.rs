@@ -5,7 +5,7 @@ use crate::{
     limits::Limiter, openapi, overview, search, stats, tail, tail::Tail, ui,
 };
 use axum::{
-    Router, middleware,
+    Router,
     routing::{get, post},
 };
 use process::problem;
@@ -46,19 +46,21 @@ pub struct Parts {
 
 /// A gateway; clones share everything.
 #[derive(Clone)]
-pub struct Gateway {
-    parts: Arc<Parts>,
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
     admission: Admission,
     tail: Tail,
     since: Instant,
 }
 
 impl Gateway {
-    /// A gateway whose endless answers end at `stop`.
+    /// A gateway whose endless answers end at `stop`. Needs a runtime.
     pub fn new(parts: Parts, stop: CancellationToken) -> Gateway {
         let tail = Tail::new(Arc::clone(&parts.topic), parts.tails, stop);
         let admission = Admission::new(parts.writes);
-        Gateway { parts: Arc::new(parts), admission, tail, since: Instant::now() }
+        Gateway(Arc::new(Inner { parts, admission, tail, since: Instant::now() }))
     }
 
     /// The API and the web page.
@@ -71,7 +73,7 @@ impl Gateway {
             .route("/api/v1/overview", get(overview::overview))
             .route("/api/v1/ledger", get(ledger::ledger))
             .route("/api/v1/limits", get(limits::limits))
-            .route_layer(middleware::from_fn(limits::show))
+            .route_layer(limits::ShowLimits)
             .route("/api/v1/openapi.json", get(openapi::openapi))
             .route("/", get(ui::index))
             .route("/ui/{name}", get(ui::file))
@@ -81,51 +83,51 @@ impl Gateway {
     }
 
     pub(crate) fn keys(&self) -> &Keys {
-        &self.parts.keys
+        &self.0.parts.keys
     }
 
     pub(crate) fn gateway_key(&self) -> &handoff::Key {
-        &self.parts.gateway_key
+        &self.0.parts.gateway_key
     }
 
     pub(crate) fn producer(&self) -> &Upstream {
-        &self.parts.producer
+        &self.0.parts.producer
     }
 
     pub(crate) fn consumer(&self) -> &Upstream {
-        &self.parts.consumer
+        &self.0.parts.consumer
     }
 
     pub(crate) fn reads(&self) -> &Reads {
-        &self.parts.reads
+        &self.0.parts.reads
     }
 
     /// To be asked by [`Gateway::reads`] only.
     pub(crate) fn store(&self) -> &dyn Query {
-        &*self.parts.store
+        &*self.0.parts.store
     }
 
     pub(crate) fn topic(&self) -> &dyn Viewer {
-        &*self.parts.topic
+        &*self.0.parts.topic
     }
 
     pub(crate) fn breakers(&self) -> &Breakers {
-        &self.parts.breakers
+        &self.0.parts.breakers
     }
 
     pub(crate) fn admission(&self) -> &Admission {
-        &self.admission
+        &self.0.admission
     }
 
     pub(crate) fn tail(&self) -> &Tail {
-        &self.tail
+        &self.0.tail
     }
 
     pub(crate) fn limiter(&self) -> &Limiter {
-        &self.parts.limiter
+        &self.0.parts.limiter
     }
 
     pub(crate) fn uptime(&self) -> Duration {
-        self.since.elapsed()
+        self.0.since.elapsed()
     }
 }

@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 use store::{Filter, Words};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::{runtime::Handle, sync::broadcast::error::RecvError};
 use tokio_util::sync::CancellationToken;
 use topic::{Event, Record, Viewer};
 
@@ -47,11 +47,14 @@ pub(crate) struct Tail {
     /// There while anybody looks on.
     audience: Arc<Mutex<Weak<Audience>>>,
     stop: CancellationToken,
+    /// Where the reader runs: on the core of a client it would hold up that core's other requests.
+    runtime: Handle,
 }
 
 impl Tail {
+    /// Needs a runtime.
     pub(crate) fn new(topic: Arc<dyn Viewer>, limits: TailLimits, stop: CancellationToken) -> Tail {
-        Tail { topic, limits, audience: Arc::default(), stop }
+        Tail { topic, limits, audience: Arc::default(), stop, runtime: Handle::current() }
     }
 
     /// A seat from now on.
@@ -60,7 +63,7 @@ impl Tail {
         let present = audience.upgrade().unwrap_or_else(|| {
             let present = Arc::new(Audience::new(self.limits));
             *audience = Arc::downgrade(&present);
-            tokio::spawn(read(Arc::clone(&self.topic), Arc::downgrade(&present)));
+            self.runtime.spawn(read(Arc::clone(&self.topic), Arc::downgrade(&present)));
             present
         });
         present.enter(organization)

@@ -13,6 +13,8 @@ use axum::{
     http::{Request, Response},
 };
 #[cfg(feature = "service")]
+use process::cores::Cores;
+#[cfg(feature = "service")]
 use resilience::Breakers;
 use std::{convert::Infallible, time::Duration};
 use tower::{ServiceExt, util::BoxCloneSyncService};
@@ -35,8 +37,8 @@ impl Upstream {
     /// A service at `http://host:port`, at all addresses that the host has; each gets a breaker, called `name` and the
     /// address. Needs a runtime, which looks for the addresses.
     #[cfg(feature = "service")]
-    pub fn remote(name: &'static str, base: &http::Uri, breakers: &Breakers) -> Upstream {
-        let remote = std::sync::Arc::new(remote::Remote::new(name, base, breakers.clone()));
+    pub fn remote(name: &'static str, base: &http::Uri, cores: &Cores, breakers: &Breakers) -> Upstream {
+        let remote = std::sync::Arc::new(remote::Remote::new(name, base, cores, breakers.clone()));
         let call = move |request| {
             let remote = remote.clone();
             async move { Ok(remote.call(request).await) }

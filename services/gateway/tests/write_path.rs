@@ -15,6 +15,7 @@ use gateway::{
     limits::Limiter,
 };
 use handoff::Key;
+use process::cores::Cores;
 use prometheus_client::registry::Registry;
 use resilience::Breakers;
 use std::{
@@ -52,7 +53,7 @@ impl Door {
         let parts = Parts {
             keys,
             gateway_key: Key::new(KEY),
-            producer: Upstream::remote("producer", &url.parse().unwrap(), &breakers),
+            producer: Upstream::remote("producer", &url.parse().unwrap(), &Cores::none(), &breakers),
             consumer: Upstream::local(Router::new()),
             store: Arc::new(store),
             limiter: Limiter::new(gateway::limits::Config::default(), None, &mut Registry::default()),

@@ -3,7 +3,6 @@
 use process::{
     health::Readiness,
     metrics::Metrics,
-    problem::catch_panic,
     server::{Limits, Server},
     service::{self, Frame, Service},
 };
@@ -35,7 +34,7 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
         async move { writer.ready().await.map_err(|error| error.to_string()) }
     });
     server.register(metrics.root());
-    let app = producer.router().layer(metrics.http_layer()).layer(catch_panic());
+    let app = producer.router().layer(service::around(&metrics));
     let admin = frame.admin(&readiness, metrics, axum::Router::new())?;
     tracing::info!(address = %server.local_addr(), "taking events");
     let drained = server.serve(app, frame.draining(&readiness)).await;

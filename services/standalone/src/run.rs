@@ -58,13 +58,8 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let (consumer, gateway) =
         compose(&topic, &store, keys.clone(), limiter, metrics.registry(), stop.clone())?;
     let readiness = readiness(topic.writer(), store.clone());
-    let layer = metrics.http_layer();
-    let app = gateway
-        .router()
-        .merge(readiness.router())
-        .merge(metrics.router())
-        .layer(layer)
-        .layer(process::problem::catch_panic());
+    let around = process::service::around(&metrics);
+    let app = gateway.router().merge(readiness.router()).merge(metrics.router()).layer(around);
 
     // The consumer outlives the server: it stores what the last requests left in the topic.
     let consumed = CancellationToken::new();

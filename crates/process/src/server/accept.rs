@@ -17,6 +17,7 @@ use super::connection::{Handle, Order, Shared, run};
 use super::gauges::Gauges;
 use super::linger::linger;
 use super::{Drained, Limits};
+use crate::cores::Cores;
 
 /// Pause after the system had no file or memory for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -36,7 +37,8 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
     \"detail\":\"the server is at its limit of connections; try again in a moment\"}";
 
-pub(super) struct Acceptor {
+pub(super) struct Acceptor<'a> {
+    cores: &'a Cores,
     limits: Limits,
     clock: Clock,
     shared: Arc<Shared>,
@@ -51,8 +53,8 @@ pub(super) struct Acceptor {
     exhausted: bool,
 }
 
-impl Acceptor {
-    pub(super) fn new(limits: Limits, gauges: Gauges, app: Router) -> Self {
+impl<'a> Acceptor<'a> {
+    pub(super) fn new(limits: Limits, gauges: Gauges, app: Router, cores: &'a Cores) -> Self {
         let mut http = http1::Builder::new();
         // The sweep keeps the time of heads: hyper would count idle time as theirs.
         http.header_read_timeout(None);
@@ -61,6 +63,7 @@ impl Acceptor {
         // `with_state` makes the routes once instead of for each request.
         let shared = Shared { http, router: app.with_state(()), times, gauges };
         Self {
+            cores,
             limits,
             clock: Clock::start(),
             shared: Arc::new(shared),
@@ -100,13 +103,20 @@ impl Acceptor {
         if self.tasks.len() >= self.limits.connections && !self.find_room() {
             return self.refuse(stream);
         }
-        if let Err(error) = prepare(&stream, &self.limits) {
-            tracing::debug!(%error, "a connection ended before it began");
-            return;
-        }
+        // Without a runtime: it gets that of its core.
+        let stream = match prepare(&stream, &self.limits).and_then(|()| stream.into_std()) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::debug!(%error, "a connection ended before it began"),
+        };
         let handle = Arc::new(Handle::new(self.clock));
         self.handles.push(Arc::clone(&handle));
-        self.tasks.spawn(run(stream, handle, Arc::clone(&self.shared)));
+        let seat = self.cores.seat();
+        let (runtime, shared) = (seat.runtime(), Arc::clone(&self.shared));
+        let task = async move {
+            run(stream, handle, shared).await;
+            drop(seat);
+        };
+        self.tasks.spawn_on(task, &runtime);
         self.shared.gauges.open.set(i64::try_from(self.tasks.len()).unwrap_or(i64::MAX));
         // Between two sweeps many short connections may come and go.
         if self.handles.len() > 2 * self.limits.connections.max(1024) {

@@ -79,9 +79,13 @@ pub(super) struct Shared {
     pub(super) gauges: Gauges,
 }
 
-/// Serves a connection until it ends.
-pub(super) async fn run(stream: TcpStream, handle: Arc<Handle>, shared: Arc<Shared>) {
+/// Serves a connection until it ends, on the runtime that this runs on.
+pub(super) async fn run(stream: std::net::TcpStream, handle: Arc<Handle>, shared: Arc<Shared>) {
     let _closed = Closed(Arc::clone(&handle));
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::debug!(%error, "a connection ended before it began"),
+    };
     let mut connection = Connection { handle, shared, draining: false };
     let mut socket = Socket::new(stream, Arc::clone(&connection.handle));
     while connection.request_came(&mut socket).await {

@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use record::Timestamp;
 use serde_json::json;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
@@ -38,6 +38,7 @@ struct Inner {
     rules: Rules,
     names: Names,
     refusals: Refusals,
+    verified: Mutex<Verified>,
 }
 
 struct Secret {
@@ -48,7 +49,6 @@ struct Secret {
 struct Issuer {
     jwks: Jwks,
     any_organization: bool,
-    verified: Mutex<Verified>,
 }
 
 impl Keys {
@@ -72,11 +72,7 @@ impl Keys {
             let any_organization = config.any_organization;
             let jwks =
                 Jwks::open(config, rules, registry, stop).map_err(|error| OpenError(causes(&error)))?;
-            Ok::<_, OpenError>(Issuer {
-                jwks,
-                any_organization,
-                verified: Mutex::new(Verified::new(REMEMBERED)),
-            })
+            Ok::<_, OpenError>(Issuer { jwks, any_organization })
         });
         let keys = Keys::with(config, issuer.transpose()?);
         keys.register(registry);
@@ -89,7 +85,9 @@ impl Keys {
             verifier: Verifier::new(DecodingKey::from_secret(&secret), &[Algorithm::HS256], &rules),
             encoding: EncodingKey::from_secret(&secret),
         });
-        Keys(Arc::new(Inner { secret, issuer, rules, names: config.names, refusals: Refusals::default() }))
+        let (names, refusals) = (config.names, Refusals::default());
+        let verified = Mutex::new(Verified::new(REMEMBERED));
+        Keys(Arc::new(Inner { secret, issuer, rules, names, refusals, verified }))
     }
 
     /// Registers what is measured.
@@ -122,39 +120,45 @@ impl Keys {
 
     /// Whose a token is.
     pub(super) async fn check(&self, token: &str) -> Result<Caller, AuthError> {
-        match &self.0.issuer {
-            Some(issuer) => self.check_remembered(issuer, token).await,
-            None => self.check_signed_by_secret(token, understood(token)?.alg),
-        }
-    }
-
-    async fn check_remembered(&self, issuer: &Issuer, token: &str) -> Result<Caller, AuthError> {
         let print = fingerprint(token);
-        let remembered = issuer.jwks.current().and_then(|keys| {
-            let verified = issuer.verified.lock().unwrap_or_else(PoisonError::into_inner);
-            verified.get(&print, keys.generation, now())
-        });
+        let remembered =
+            self.generation().and_then(|generation| self.verified().get(&print, generation, now()));
         if let Some(caller) = remembered {
             return Ok(caller);
         }
         let header = understood(token)?;
-        if header.alg.family() == AlgorithmFamily::Hmac {
-            return self.check_signed_by_secret(token, header.alg);
+        let (generation, claims, any_organization) = match header.alg.family() {
+            // Who has the secret makes any token, so one for any organisation is let in.
+            AlgorithmFamily::Hmac => (self.generation(), self.signed_by_secret(token, header.alg)?, true),
+            _ => {
+                let issuer = self.0.issuer.as_ref().ok_or(AuthError::Algorithm)?;
+                let (generation, verifier) = issuer.jwks.verifier(header.kid.as_deref(), header.alg).await?;
+                (Some(generation), verifier.verify(token)?, issuer.any_organization)
+            }
+        };
+        let caller = self.0.names.caller(&claims, any_organization)?;
+        if let Some(generation) = generation {
+            self.verified().put(print, caller.clone(), self.until(&claims), generation, now());
         }
-        let (generation, verifier) = issuer.jwks.verifier(header.kid.as_deref(), header.alg).await?;
-        let claims = verifier.verify(token)?;
-        let caller = self.0.names.caller(&claims, issuer.any_organization)?;
-        let until = self.until(&claims);
-        let mut verified = issuer.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        verified.put(print, caller.clone(), until, generation, now());
         Ok(caller)
     }
 
-    /// Who has the secret makes any token, so one for any organisation is let in.
-    fn check_signed_by_secret(&self, token: &str, algorithm: Algorithm) -> Result<Caller, AuthError> {
+    fn signed_by_secret(&self, token: &str, algorithm: Algorithm) -> Result<Claims, AuthError> {
         let secret = self.0.secret.as_ref().filter(|_| algorithm == Algorithm::HS256);
-        let claims = secret.ok_or(AuthError::Algorithm)?.verifier.verify(token)?;
-        self.0.names.caller(&claims, true)
+        secret.ok_or(AuthError::Algorithm)?.verifier.verify(token)
+    }
+
+    /// Of the keys that judge now; the secret is of all generations. Nothing is remembered while the issuer's keys are
+    /// not known.
+    fn generation(&self) -> Option<u64> {
+        match &self.0.issuer {
+            None => Some(0),
+            Some(issuer) => issuer.jwks.current().map(|keys| keys.generation),
+        }
+    }
+
+    fn verified(&self) -> MutexGuard<'_, Verified> {
+        self.0.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Last second at which a token is good. A time with a fraction is rounded down.

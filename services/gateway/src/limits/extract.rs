@@ -1,6 +1,6 @@
 //! The limit of a request: after its token is checked, before anything that costs.
 
-use super::{Kind, Limiter, Name, Ruling, answer};
+use super::{Kind, Limiter, Name, Ruling, answer, show::Slot};
 use crate::{
     Gateway,
     auth::{Caller, MayRead, MayWrite},
@@ -9,12 +9,11 @@ use axum::{
     body::{Body, Bytes},
     extract::{FromRequestParts, Request},
     http::{HeaderMap, HeaderName, Response, StatusCode, header, request},
-    middleware::Next,
 };
 use futures::TryStreamExt;
 use process::problem::Problem;
 use std::sync::{
-    Arc, OnceLock,
+    Arc,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -60,7 +59,7 @@ impl<C: Metered> FromRequestParts<Gateway> for Limited<C> {
         if let (Ruling::Allowed(standing) | Ruling::Limited(standing), Some(slot)) =
             (&ruling, parts.extensions.get::<Slot>())
         {
-            let _ = slot.0.set(answer::fields(kind, standing));
+            slot.fill(answer::fields(kind, standing));
         }
         match ruling {
             Ruling::Unlimited => Ok(Limited(caller, Taken(None))),
@@ -147,19 +146,4 @@ impl Drop for Estimate {
             self.settle(sent.max(self.cost));
         }
     }
-}
-
-/// Where the extractor leaves the fields for the answer.
-#[derive(Clone, Default)]
-struct Slot(Arc<OnceLock<answer::Fields>>);
-
-/// A layer that puts `RateLimit` and `RateLimit-Policy` on every answer to a request that has a limit.
-pub(crate) async fn show(mut request: Request, next: Next) -> axum::response::Response {
-    let slot = Slot::default();
-    request.extensions_mut().insert(slot.clone());
-    let mut response = next.run(request).await;
-    for (name, value) in slot.0.get().into_iter().flatten() {
-        response.headers_mut().insert(name, value.clone());
-    }
-    response
 }

@@ -113,11 +113,12 @@ async fn watch_over(
             () = tokio::time::sleep(ASKED_EVERY) => {}
             () = doubted.notified() => {}
             () = outdated.notified() => {
-                return Some(RedisError::from((redis::ErrorKind::Io, "the server takes no writes any more")));
+                return Some(lost("the server takes no writes any more"));
             }
         }
-        // Bounded by the connection's own time for an answer.
-        if let Err(error) = redis::cmd("PING").exec_async(&mut connection).await {
+        let ping = redis::cmd("PING");
+        let answer = tokio::time::timeout(PATIENCE, ping.exec_async(&mut connection)).await;
+        if let Err(error) = answer.unwrap_or_else(|_| Err(lost("the server does not answer"))) {
             return Some(error);
         }
     }
@@ -140,7 +141,8 @@ async fn connect(address: &Address) -> RedisResult<Connection> {
         }
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
+            // Every call has its own deadline, and a timer for each command would cost more than the command.
+            .set_response_timeout(None)
             .set_concurrency_limit(UNDER_WAY)
             .set_pipeline_buffer_size(TO_BE_SENT);
         let node = address.nodes[0].clone();
@@ -151,7 +153,10 @@ async fn connect(address: &Address) -> RedisResult<Connection> {
         client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::Server)
     };
     // A cluster is asked for its nodes too, so that the whole has a bound of its own.
-    tokio::time::timeout(PATIENCE * 3, connecting).await.unwrap_or_else(|_| {
-        Err(RedisError::from((redis::ErrorKind::Io, "the connection is not made in time")))
-    })
+    let connected = tokio::time::timeout(PATIENCE * 3, connecting).await;
+    connected.unwrap_or_else(|_| Err(lost("the connection is not made in time")))
+}
+
+fn lost(why: &'static str) -> RedisError {
+    RedisError::from((redis::ErrorKind::Io, why))
 }

@@ -6,8 +6,8 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
+    time::Instant,
 };
-use tokio::sync::Notify;
 
 /// How far a body has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,16 +28,25 @@ pub(super) struct Sending(Arc<Shared>);
 
 struct Shared {
     is_empty: bool,
-    state: Mutex<(Body, Progress)>,
-    ended: Notify,
+    state: Mutex<State>,
+}
+
+struct State {
+    body: Body,
+    progress: Progress,
+    /// When all of it was read, or it broke off.
+    ended: Option<Instant>,
 }
 
 impl Sending {
     pub(super) fn new(body: Body) -> Sending {
         use http_body::Body as _;
         let is_empty = body.is_end_stream();
-        let progress = if is_empty { Progress::Complete } else { Progress::Untouched };
-        Sending(Arc::new(Shared { is_empty, state: Mutex::new((body, progress)), ended: Notify::new() }))
+        let (progress, ended) = match is_empty {
+            true => (Progress::Complete, Some(Instant::now())),
+            false => (Progress::Untouched, None),
+        };
+        Sending(Arc::new(Shared { is_empty, state: Mutex::new(State { body, progress, ended }) }))
     }
 
     /// The body, for one try.
@@ -46,7 +55,7 @@ impl Sending {
     }
 
     pub(super) fn progress(&self) -> Progress {
-        self.lock().1
+        self.lock().progress
     }
 
     /// Whether another try can send it: nothing of it was read, or there is nothing to read.
@@ -55,17 +64,11 @@ impl Sending {
     }
 
     /// When all of it was read, or it broke off.
-    pub(super) async fn ended(&self) {
-        loop {
-            let ended = self.0.ended.notified();
-            if matches!(self.progress(), Progress::Complete | Progress::Broken) {
-                return;
-            }
-            ended.await;
-        }
+    pub(super) fn ended(&self) -> Option<Instant> {
+        self.lock().ended
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Body, Progress)> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,28 +82,28 @@ impl http_body::Body for Sending {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Error>>> {
         let mut state = self.lock();
-        if state.1 == Progress::Untouched {
-            state.1 = Progress::Begun;
+        if state.progress == Progress::Untouched {
+            state.progress = Progress::Begun;
         }
-        let frame = ready!(Pin::new(&mut state.0).poll_frame(context));
+        let frame = ready!(Pin::new(&mut state.body).poll_frame(context));
         let ended = match &frame {
             None => Some(Progress::Complete),
             Some(Err(_)) => Some(Progress::Broken),
-            Some(Ok(_)) => state.0.is_end_stream().then_some(Progress::Complete),
+            Some(Ok(_)) => state.body.is_end_stream().then_some(Progress::Complete),
         };
         if let Some(progress) = ended {
-            state.1 = progress;
-            self.0.ended.notify_waiters();
+            state.progress = progress;
+            state.ended.get_or_insert_with(Instant::now);
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.lock().0.is_end_stream()
+        self.lock().body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.lock().0.size_hint()
+        self.lock().body.size_hint()
     }
 }
 
@@ -108,18 +111,17 @@ impl http_body::Body for Sending {
 mod tests {
     use super::*;
     use axum::body::to_bytes;
-    use futures::FutureExt;
 
     #[tokio::test]
     async fn a_body_can_be_sent_again_until_somebody_reads_it() {
         let sending = Sending::new(Body::from("events"));
         drop(sending.body());
         assert!(sending.can_be_sent_again());
-        assert!(sending.ended().now_or_never().is_none());
+        assert!(sending.ended().is_none());
         assert_eq!(to_bytes(sending.body(), 100).await.unwrap(), "events");
         assert_eq!(sending.progress(), Progress::Complete);
         assert!(!sending.can_be_sent_again());
-        sending.ended().await;
+        assert!(sending.ended().is_some());
     }
 
     #[tokio::test]

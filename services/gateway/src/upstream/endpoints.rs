@@ -85,6 +85,9 @@ impl Endpoints {
 
     /// Chooses one that was not `tried`.
     pub(super) async fn choose(&self, tried: &[SocketAddr]) -> Result<Chosen, NoEndpoint> {
+        if let Some(endpoints) = &*self.known.borrow() {
+            return choose(endpoints, tried);
+        }
         let mut known = self.known.subscribe();
         let found = timeout(FOUND_WITHIN, known.wait_for(Option::is_some)).await;
         let endpoints = found.ok().and_then(|found| found.ok()?.clone()).ok_or(NoEndpoint::Unknown)?;

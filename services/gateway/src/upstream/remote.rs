@@ -14,9 +14,13 @@ use hyper_util::{
     client::legacy::{Client, Error, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use process::problem::Problem;
+use process::{
+    cores::{Cores, PerCore},
+    problem::Problem,
+};
 use resilience::Breakers;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tower::retry::budget::{Budget, TpsBudget};
 
 /// Longest wait for a connection.
@@ -46,7 +50,7 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 /// All addresses of a service, and the connections to them.
 pub(super) struct Remote {
     name: &'static str,
-    client: Client<HttpConnector, Body>,
+    client: PerCore<Client<HttpConnector, Body>>,
     host: HeaderValue,
     endpoints: Arc<Endpoints>,
     retries: TpsBudget,
@@ -54,15 +58,17 @@ pub(super) struct Remote {
 
 impl Remote {
     /// The service at `base`, which has a host.
-    pub(super) fn new(name: &'static str, base: &Uri, breakers: Breakers) -> Remote {
+    pub(super) fn new(name: &'static str, base: &Uri, cores: &Cores, breakers: Breakers) -> Remote {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECTED_WITHIN));
         connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .set_host(false)
-            .build(connector);
+        let client = cores.each(|| {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE)
+                .set_host(false)
+                .build(connector.clone())
+        });
         let authority = base.authority().map_or("", Authority::as_str);
         let host = HeaderValue::from_str(authority).expect("an authority is ASCII without blanks");
         let name_or_address = base.host().unwrap_or("").trim_matches(['[', ']']).to_owned();
@@ -109,13 +115,10 @@ impl Remote {
         request: Request<Body>,
         sending: &Sending,
     ) -> Result<Response<Body>, &'static str> {
-        let overdue = async {
-            sending.ended().await;
-            tokio::time::sleep(ANSWERED_WITHIN).await;
-        };
         let answer = tokio::select! {
-            answer = tokio::time::timeout(ENDS_WITHIN, self.client.request(request)) => answer.ok(),
-            () = overdue => None,
+            biased;
+            answer = self.client.here().request(request) => Some(answer),
+            () = overdue(sending) => None,
         };
         drop(under_way);
         match (answer, sending.progress()) {
@@ -153,6 +156,20 @@ impl Remote {
     fn unavailable(&self, why: &str, retry_after: Duration) -> Problem {
         let detail = format!("the {} is unavailable: {why}; send the request again later", self.name);
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(retry_after)
+    }
+}
+
+/// Waits until the answer is late: so long after the body's end, or when the body has not ended at all. Nobody wakes it
+/// at the end of the body: it looks when the first answer could be late, which hardly any request lives to see.
+async fn overdue(sending: &Sending) {
+    let begun = Instant::now();
+    loop {
+        let (now, ended) = (Instant::now(), sending.ended());
+        let late = ended.map_or(begun + ENDS_WITHIN, |ended| Instant::from_std(ended) + ANSWERED_WITHIN);
+        if late <= now {
+            return;
+        }
+        tokio::time::sleep_until(late.min(now + ANSWERED_WITHIN)).await;
     }
 }
 

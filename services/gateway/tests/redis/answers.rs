@@ -147,7 +147,8 @@ async fn nobody_at_the_address_of_redis() {
     let behind = Behind::new();
     let redis = || {
         Some(gateway::redis::Redis::open(
-            "redis://127.0.0.1:1".parse().unwrap(),
+            &"redis://127.0.0.1:1".parse().unwrap(),
+            &process::cores::Cores::none(),
             &Default::default(),
             &mut Default::default(),
         ))

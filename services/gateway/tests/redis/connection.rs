@@ -2,6 +2,7 @@
 
 use crate::support::{Server, connected, shared, until};
 use gateway::redis::{Connection, Redis, Unavailable};
+use process::cores::Cores;
 use redis::RedisResult;
 use resilience::State;
 use std::time::{Duration, Instant};
@@ -35,7 +36,12 @@ async fn an_error_of_a_command_does_not_open_the_breaker() {
 async fn no_redis_costs_nothing_and_one_that_comes_is_found() {
     let server = Server::start().await;
     server.hack("kill");
-    let redis = Redis::open(server.url.parse().unwrap(), &Default::default(), &mut Default::default());
+    let redis = Redis::open(
+        &server.url.parse().unwrap(),
+        &Cores::none(),
+        &Default::default(),
+        &mut Default::default(),
+    );
     let begun = Instant::now();
     for _ in 0..1000 {
         let answer = redis.call(DEADLINE, ping).await;

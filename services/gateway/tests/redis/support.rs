@@ -1,6 +1,7 @@
 //! Redis servers for tests.
 
 use gateway::{limits::Name, redis::Redis};
+use process::cores::Cores;
 use prometheus_client::registry::Registry;
 use std::{
     path::Path,
@@ -27,7 +28,8 @@ pub(crate) fn fresh(text: &str) -> String {
 
 /// A connection that stands.
 pub(crate) async fn connected(url: &str) -> Redis {
-    let redis = Redis::open(url.parse().unwrap(), &Default::default(), &mut Registry::default());
+    let redis =
+        Redis::open(&url.parse().unwrap(), &Cores::none(), &Default::default(), &mut Registry::default());
     assert!(redis.connected(Duration::from_secs(5)).await, "no connection to {url}");
     redis
 }

@@ -5,6 +5,7 @@ use gateway::{
     limits::{Act, Kind, Shared},
     redis::{Address, Redis},
 };
+use process::cores::Cores;
 use resilience::Limit;
 use std::{
     path::Path,
@@ -46,8 +47,8 @@ fn authority(folder: &Path, name: &str) -> Vec<u8> {
     std::fs::read(folder.join(format!("{name}.crt"))).unwrap()
 }
 
-fn open(address: Address) -> Redis {
-    Redis::open(address, &Default::default(), &mut Default::default())
+fn open(address: &Address) -> Redis {
+    Redis::open(address, &Cores::none(), &Default::default(), &mut Default::default())
 }
 
 async fn assert_decides(redis: &Redis) {
@@ -80,7 +81,7 @@ async fn by_tls_with_the_right_authority_and_password_only() {
         format!("rediss://:{password}@{host}:{port}").parse::<Address>().unwrap()
     };
 
-    let redis = open(address("p%40ss", "localhost").trusting(right.clone()));
+    let redis = open(&address("p%40ss", "localhost").trusting(right.clone()));
     assert!(redis.connected(Duration::from_secs(20)).await);
     assert_decides(&redis).await;
     for (why, wrong) in [
@@ -89,7 +90,7 @@ async fn by_tls_with_the_right_authority_and_password_only() {
         ("another name", address("p%40ss", "127.0.0.1").trusting(right.clone())),
         ("a wrong password", address("wrong", "localhost").trusting(right)),
     ] {
-        assert!(!open(wrong).connected(Duration::from_millis(500)).await, "{why}");
+        assert!(!open(&wrong).connected(Duration::from_millis(500)).await, "{why}");
     }
 }
 
@@ -104,7 +105,7 @@ async fn a_cluster() {
     };
     until("all slots are given", async || cli("cluster addslotsrange 0 16383").contains("OK")).await;
     until("the cluster is whole", async || cli("cluster info").contains("cluster_state:ok")).await;
-    let redis = open(format!("redis+cluster://127.0.0.1:{port}").parse().unwrap());
+    let redis = open(&format!("redis+cluster://127.0.0.1:{port}").parse().unwrap());
     assert!(redis.connected(Duration::from_secs(20)).await);
     for _ in 0..20 {
         assert_decides(&redis).await;
