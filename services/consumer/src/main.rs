@@ -26,6 +26,7 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let breakers = Breakers::register(metrics.registry());
     let topic = Topic::new(config.kafka.clone(), kafka::Metrics::register(metrics.registry()))?;
     let store = Store::open(config.postgres)?;
+    store.register(metrics.registry());
     let consumer = Consumer::new(
         config.consume,
         Arc::new(store.clone()) as Arc<dyn Sink>,

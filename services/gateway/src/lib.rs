@@ -4,6 +4,7 @@
 //! [`routes`] lists everything it answers; each route has a module of its name.
 
 mod admission;
+mod audit;
 pub mod auth;
 #[cfg(feature = "service")]
 pub mod config;

@@ -48,7 +48,10 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let readiness = Readiness::new();
     let stop = frame.draining(&readiness);
     server.register(metrics.root());
-    let app = Gateway::new(parts, stop.clone()).router().layer(service::around(&metrics));
+    let gateway = Gateway::new(parts, stop.clone());
+    gateway.audit(metrics.registry());
+    store.register(metrics.registry());
+    let app = gateway.router().layer(service::around(&metrics));
     let admin = frame.admin(&readiness, metrics, axum::Router::new())?;
     tracing::info!(address = %server.local_addr(), "open");
     tokio::spawn(look_at(store.clone()));

@@ -1,14 +1,15 @@
 //! Everything the gateway answers.
 
 use crate::{
-    Reads, TailLimits, Upstream, WriteLimits, admission::Admission, auth::Keys, forward, ledger, limits,
-    limits::Limiter, openapi, overview, search, stats, tail, tail::Tail, ui,
+    Reads, TailLimits, Upstream, WriteLimits, admission::Admission, audit, auth::Keys, forward, ledger,
+    limits, limits::Limiter, openapi, overview, search, stats, tail, tail::Tail, ui,
 };
 use axum::{
     Router,
     routing::{get, post},
 };
 use process::problem;
+use prometheus_client::registry::Registry;
 use resilience::Breakers;
 use std::{
     sync::Arc,
@@ -61,6 +62,11 @@ impl Gateway {
         let tail = Tail::new(Arc::clone(&parts.topic), parts.tails, stop);
         let admission = Admission::new(parts.writes);
         Gateway(Arc::new(Inner { parts, admission, tail, since: Instant::now() }))
+    }
+
+    /// Looks from now on at what the topic and the ledger say, and shows it in `registry`. Needs a runtime.
+    pub fn audit(&self, registry: &mut Registry) {
+        audit::start(self.clone(), registry, self.0.tail.stop().clone());
     }
 
     /// The API and the web page.

@@ -57,6 +57,11 @@ impl Tail {
         Tail { topic, limits, audience: Arc::default(), stop, runtime: Handle::current() }
     }
 
+    /// When all tails end.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
     /// A seat from now on.
     fn enter(&self, organization: &OrganizationId) -> Result<Seat, audience::Full> {
         let mut audience = self.audience.lock().unwrap_or_else(PoisonError::into_inner);

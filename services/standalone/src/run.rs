@@ -131,7 +131,9 @@ fn compose(
         writes: WriteLimits::default(),
         tails: TailLimits::default(),
     };
-    Ok((consumer, Gateway::new(parts, stop)))
+    let gateway = Gateway::new(parts, stop);
+    gateway.audit(registry);
+    Ok((consumer, gateway))
 }
 
 /// The limits of the file, if there is one. This process is the only gateway, so its own buckets are the limit.

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// The pool, and how long to wait for what.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Pool {
     pool: PgPool,
     acquire_timeout: Duration,
@@ -43,8 +43,7 @@ impl Pool {
 
     /// The pool waits in vain both for a server that is not there and for its own connections.
     fn explain_waiting(&self) -> Failure {
-        let (open, idle, most) =
-            (self.pool.size(), self.pool.num_idle(), self.pool.options().get_max_connections());
+        let (open, idle, most) = self.connections();
         let options = self.pool.connect_options();
         let (host, port, after) = (options.get_host(), options.get_port(), self.acquire_timeout);
         Failure::Outage(if open >= most && idle == 0 {
@@ -56,6 +55,12 @@ impl Pool {
                 "no connection to {host}:{port} within {after:?}: look whether the server runs and can be reached"
             )
         })
+    }
+
+    /// How many are open, how many of them idle, and how many there may be.
+    pub(super) fn connections(&self) -> (u32, u32, u32) {
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        (self.pool.size(), idle, self.pool.options().get_max_connections())
     }
 
     /// Waits for the connections in use and closes all.

@@ -9,6 +9,7 @@
 //! neither. Each operation has a bounded time, on the server and here.
 
 mod config;
+mod connections;
 mod encode;
 mod events;
 mod failure;
@@ -31,7 +32,9 @@ use crate::{
     Query, QueryError, SearchQuestion, Sink, SinkError, StatsAnswer, StatsQuestion,
 };
 use async_trait::async_trait;
+use connections::Connections;
 use lease::{Pool, within};
+use prometheus_client::registry::Registry;
 use recent::Recent;
 use record::{LogRecord, OrganizationId, Timestamp, Uuid};
 use std::{sync::Arc, time::Duration};
@@ -86,6 +89,11 @@ impl Store {
     /// [`SinkError`] in an outage; what was done stays done.
     pub async fn maintain(&self, now: Timestamp) -> Result<Maintenance, SinkError> {
         on!(self, UPKEEP_TIMEOUT, connection => maintain::maintain(connection, now, &self.config))
+    }
+
+    /// Shows its connections in `registry`: `database_connections` and `database_connections_max`.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(Connections(self.pool.clone())));
     }
 
     /// Waits for what is under way and closes the connections.

@@ -17,7 +17,6 @@ pub struct Metrics {
     round_trip: Family<ClientLabels, Gauge<f64, AtomicU64>>,
     records: Family<ClientLabels, Counter>,
     errors: Family<ClientLabels, Counter>,
-    lag: Family<PartitionLabels, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -25,16 +24,11 @@ struct ClientLabels {
     client: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PartitionLabels {
-    partition: i32,
-}
-
 impl Metrics {
     /// Numbers that `registry` shows.
     pub fn register(registry: &mut Registry) -> Metrics {
         let metrics = Metrics::default();
-        let Metrics { queue_records, queue_bytes, round_trip, records, errors, lag } = metrics.clone();
+        let Metrics { queue_records, queue_bytes, round_trip, records, errors } = metrics.clone();
         registry.register(
             "kafka_client_queue_records",
             "Records between the process and the brokers: not acknowledged, or fetched and not read",
@@ -49,7 +43,6 @@ impl Metrics {
         );
         registry.register("kafka_client_records", "Records acknowledged, or fetched", records);
         registry.register("kafka_client_request_errors", "Requests that failed or timed out", errors);
-        registry.register("kafka_consumer_lag", "Records of a partition that are not read yet", lag);
         metrics
     }
 
@@ -92,26 +85,6 @@ impl ClientMetrics {
         count(&metrics.records.get_or_create(labels), &self.seen.records, records);
         let errors = brokers().map(|broker| broker.txerrs + broker.rxerrs + broker.req_timeouts).sum();
         count(&metrics.errors.get_or_create(labels), &self.seen.errors, errors);
-        self.update_lag(statistics);
-    }
-
-    /// A partition that moved away shows no lag here any more.
-    fn update_lag(&self, statistics: &Statistics) {
-        if statistics.cgrp.is_none() {
-            return;
-        }
-        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
-        for partition in partitions.filter(|partition| partition.partition >= 0) {
-            let labels = PartitionLabels { partition: partition.partition };
-            match partition.fetch_state.as_str() {
-                "active" if partition.consumer_lag >= 0 => {
-                    self.metrics.lag.get_or_create(&labels).set(partition.consumer_lag);
-                }
-                _ => {
-                    self.metrics.lag.remove(&labels);
-                }
-            }
-        }
     }
 }
 
