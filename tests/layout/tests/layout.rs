@@ -8,6 +8,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("record", &[]),
     ("resilience", &[]),
     ("handoff", &[]),
+    ("monitoring", &[]),
     ("process", &["settings"]),
     ("settings", &[]),
     ("topic", &["record", "settings"]),
