@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::Sink;
+use store::{Query, Sink};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
@@ -66,10 +66,10 @@ impl Door {
             gateway_key,
             producer: Upstream::local(producer.router()),
             consumer: Upstream::local(consumer.router()),
-            store: Arc::new(store),
             topic: topic.viewer(),
             limiter: Limiter::new(gateway::limits::Config::default(), None, &mut registry),
-            reads: Reads::new(CacheConfig::default(), None, &breakers, &mut registry),
+            reads: Reads::new(CacheConfig::default(), store.late_events(), None, &breakers, &mut registry),
+            store: Arc::new(store),
             breakers,
             writes: WriteLimits::default(),
             tails: TailLimits::default(),

@@ -14,6 +14,7 @@ use gateway::{
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use resilience::Breakers;
 use std::{path::PathBuf, sync::Arc, time::Duration};
+use store::Query;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -26,7 +27,7 @@ const EVENT: &str = r#"{"level":"info","service":"test","message":"an event as l
 pub(crate) struct Behind {
     folder: TempDir,
     topic: topic::embedded::Topic,
-    store: store::embedded::Store,
+    store: Arc<dyn Query>,
     producer: Router,
 }
 
@@ -53,12 +54,22 @@ impl Answer {
 }
 
 impl Behind {
+    /// All embedded.
     pub(crate) fn new() -> Behind {
         let folder = tempfile::tempdir().unwrap();
-        let topic =
-            topic::embedded::Topic::open(&folder.path().join("topic.db"), Default::default()).unwrap();
         let store =
             store::embedded::Store::open(&folder.path().join("store.db"), Default::default()).unwrap();
+        Behind::in_folder(folder, Arc::new(store))
+    }
+
+    /// With another store.
+    pub(crate) fn over(store: Arc<dyn Query>) -> Behind {
+        Behind::in_folder(tempfile::tempdir().unwrap(), store)
+    }
+
+    fn in_folder(folder: TempDir, store: Arc<dyn Query>) -> Behind {
+        let topic =
+            topic::embedded::Topic::open(&folder.path().join("topic.db"), Default::default()).unwrap();
         let (key, breakers) = (handoff::Key::new(KEY), Breakers::default());
         let mut registry = Registry::default();
         let producer =
@@ -93,10 +104,16 @@ impl Behind {
             gateway_key: handoff::Key::new(KEY),
             producer: Upstream::local(producer),
             consumer: Upstream::local(Router::new()),
-            store: Arc::new(self.store.clone()),
+            store: Arc::clone(&self.store),
             topic: self.topic.viewer(),
             limiter: Limiter::new(limits, redis.clone(), &mut registry),
-            reads: Reads::new(CacheConfig::default(), redis, &breakers, &mut registry),
+            reads: Reads::new(
+                CacheConfig::default(),
+                self.store.late_events(),
+                redis,
+                &breakers,
+                &mut registry,
+            ),
             breakers,
             writes: WriteLimits::default(),
             tails: TailLimits::default(),
@@ -112,6 +129,13 @@ impl Door {
         let mut text = String::new();
         encode(&mut text, &self.registry).unwrap();
         text.lines().filter(|line| line.starts_with(begin)).map(str::to_owned).collect()
+    }
+
+    /// The value of a metric, 0 when there is none; `series` is its name with labels.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let found =
+            self.metrics(series).into_iter().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+        found.unwrap_or(0.0)
     }
 
     fn token(&self, organization: &str) -> String {

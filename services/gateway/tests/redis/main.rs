@@ -7,6 +7,8 @@ mod arithmetic;
 mod connection;
 mod door;
 mod kept;
+#[cfg(feature = "service")]
+mod late;
 mod outages;
 mod sharing;
 mod slow;
