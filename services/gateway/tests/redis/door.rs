@@ -11,9 +11,10 @@ use gateway::{
     limits::{Config, Limiter, Source},
     redis::Redis,
 };
+use process::server::{Limits, Server};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use resilience::Breakers;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use store::Query;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -124,6 +125,14 @@ impl Behind {
 }
 
 impl Door {
+    /// Listens at an address of this machine, until the runtime ends.
+    pub(crate) fn serve(&self) -> SocketAddr {
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), Limits::default()).unwrap();
+        let address = server.local_addr();
+        tokio::spawn(server.serve(self.router.clone(), CancellationToken::new()));
+        address
+    }
+
     /// The lines of the metrics that begin so.
     pub(crate) fn metrics(&self, begin: &str) -> Vec<String> {
         let mut text = String::new();
@@ -138,7 +147,7 @@ impl Door {
         found.unwrap_or(0.0)
     }
 
-    fn token(&self, organization: &str) -> String {
+    pub(crate) fn token(&self, organization: &str) -> String {
         let scopes = format!("{READ} {WRITE}");
         self.keys.issue(&organization.parse().unwrap(), &scopes, Duration::from_secs(3600))
     }

@@ -9,8 +9,10 @@ mod door;
 mod kept;
 #[cfg(feature = "service")]
 mod late;
+mod load;
 mod outages;
 mod sharing;
 mod slow;
 mod support;
 mod variants;
+mod writes;
