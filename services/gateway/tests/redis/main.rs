@@ -4,6 +4,7 @@
 
 mod answers;
 mod arithmetic;
+mod cluster;
 mod connection;
 mod door;
 mod kept;
