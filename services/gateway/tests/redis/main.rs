@@ -4,6 +4,8 @@
 
 mod answers;
 mod arithmetic;
+#[path = "../certificates/mod.rs"]
+mod certificates;
 mod cluster;
 mod connection;
 mod door;
