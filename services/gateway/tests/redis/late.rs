@@ -113,16 +113,16 @@ async fn begin(database: &Database) -> Consumer {
     Consumer { store, next: 0 }
 }
 
-async fn gateway(database: &Database) -> (Behind, Door) {
+async fn gateway(database: &Database) -> Door {
     let behind = Behind::over(Arc::new(database.store()));
     let door = behind.door(Config::default(), Some(connected(&shared()).await));
     until("late events are heard of", async || door.metric(LISTENING) == 1.0).await;
-    (behind, door)
+    door
 }
 
 fn found(answer: &Answer) -> usize {
     assert_eq!(answer.status, 200, "{answer:?}");
-    answer.body["logs"].as_array().unwrap().len()
+    answer.json()["logs"].as_array().unwrap().len()
 }
 
 fn is_kept(answer: &Answer) -> bool {
@@ -131,13 +131,13 @@ fn is_kept(answer: &Answer) -> bool {
 }
 
 async fn until_kept(door: &Door, organization: &str) {
-    until("the answer is kept", async || is_kept(&door.get(organization, PAST).await)).await;
+    until("the answer is kept", async || is_kept(&door.read(organization, PAST).await)).await;
 }
 
 /// Asks until there are so many events; answers how long that took.
 async fn until_found(door: &Door, organization: &str, events: usize) -> Duration {
     let begun = Instant::now();
-    until("the late event is found", async || found(&door.get(organization, PAST).await) == events).await;
+    until("the late event is found", async || found(&door.read(organization, PAST).await) == events).await;
     begun.elapsed()
 }
 
@@ -147,7 +147,7 @@ async fn a_late_event_is_seen_by_the_next_question_and_other_organisations_answe
     let mut consumer = begin(&database).await;
     let doors = [gateway(&database).await, gateway(&database).await];
     let (acme, other) = (fresh("acme"), fresh("other"));
-    for (_, door) in &doors {
+    for door in &doors {
         until_kept(door, &acme).await;
         until_kept(door, &other).await;
     }
@@ -155,13 +155,13 @@ async fn a_late_event_is_seen_by_the_next_question_and_other_organisations_answe
     consumer.store(&acme, Timestamp::now()).await;
     for round in 1..=3 {
         consumer.store_late(&acme).await;
-        for (_, door) in &doors {
+        for door in &doors {
             let took = until_found(door, &acme, round).await;
             println!("a late event was seen after {took:?}");
             assert!(took < AT_ONCE, "a late event was seen after {took:?}");
             assert_eq!(door.metric(TOLD), round as f64);
             let hits = door.metric(HIT);
-            assert!(is_kept(&door.get(&other, PAST).await), "another organisation's answer stays");
+            assert!(is_kept(&door.read(&other, PAST).await), "another organisation's answer stays");
             assert_eq!(door.metric(HIT), hits + 1.0);
             until_kept(door, &acme).await;
         }
@@ -172,7 +172,7 @@ async fn a_late_event_is_seen_by_the_next_question_and_other_organisations_answe
 async fn while_late_events_are_not_heard_of_no_answer_is_fresh_for_long() {
     let database = Database::new();
     let mut consumer = begin(&database).await;
-    let (_behind, door) = gateway(&database).await;
+    let door = gateway(&database).await;
     let acme = fresh("acme");
     until_kept(&door, &acme).await;
     for round in 1..=2 {

@@ -8,6 +8,7 @@ mod arithmetic;
 mod certificates;
 mod cluster;
 mod connection;
+#[path = "../door/mod.rs"]
 mod door;
 mod kept;
 #[cfg(feature = "service")]

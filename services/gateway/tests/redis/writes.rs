@@ -37,7 +37,6 @@ fn upstream() -> Router {
 
 /// A gateway that listens, and what writes cost while its Redis is well.
 struct Usual {
-    _behind: Behind,
     door: Door,
     load: Load,
     well: Loaded,
@@ -54,7 +53,7 @@ impl Usual {
         load.run(&door, "warm").await;
         let well = load.run(&door, "usual").await;
         println!("well: {well:?}");
-        Usual { _behind: behind, door, load, well }
+        Usual { door, load, well }
     }
 
     fn decided(&self, by: &str) -> f64 {
