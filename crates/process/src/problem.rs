@@ -23,10 +23,13 @@ const SHOWN_PATH: usize = 200;
 /// One problem: a status, what went wrong and what to do about it, and extra members and headers.
 ///
 /// On the wire: `{"type":"about:blank","title":"Payload Too Large","status":413,"detail":"…", …extra members}`; the
-/// title is the status's phrase, as RFC 9457 section 4.2.1 asks for `about:blank`.
+/// title is the status's phrase, as RFC 9457 section 4.2.1 asks for `about:blank`. A problem of a registered type has the
+/// title of its type.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
+    /// URI and title; `None` is `about:blank`.
+    type_: Option<(&'static str, &'static str)>,
     detail: String,
     members: Vec<(&'static str, Value)>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -35,7 +38,14 @@ pub struct Problem {
 impl Problem {
     /// A problem; `detail` says what, where and what to do, for the person who called.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), members: Vec::new(), headers: Vec::new() }
+        Self { status, type_: None, detail: detail.into(), members: Vec::new(), headers: Vec::new() }
+    }
+
+    /// Makes it one of a type that is registered with IANA (RFC 9457 section 4.2), by its URI, and its title.
+    #[must_use]
+    pub fn of_type(mut self, uri: &'static str, title: &'static str) -> Self {
+        self.type_ = Some((uri, title));
+        self
     }
 
     /// Adds an extension member (RFC 9457 section 3.2). The four members that every problem has cannot be replaced.
@@ -77,8 +87,10 @@ impl Problem {
 impl Serialize for Problem {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(BASE_MEMBERS.len() + self.members.len()))?;
-        map.serialize_entry("type", "about:blank")?;
-        map.serialize_entry("title", self.status.canonical_reason().unwrap_or("Error"))?;
+        let phrase = self.status.canonical_reason().unwrap_or("Error");
+        let (uri, title) = self.type_.unwrap_or(("about:blank", phrase));
+        map.serialize_entry("type", uri)?;
+        map.serialize_entry("title", title)?;
         map.serialize_entry("status", &self.status.as_u16())?;
         map.serialize_entry("detail", &self.detail)?;
         for (name, value) in &self.members {
@@ -141,6 +153,16 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&problem).unwrap(),
             r#"{"type":"about:blank","title":"Payload Too Large","status":413,"detail":"the body is over 10 bytes; send less","limit":10}"#
+        );
+    }
+
+    #[test]
+    fn a_problem_of_a_type_has_its_uri_and_title() {
+        let problem =
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "come back").of_type("https://types#one", "One");
+        assert_eq!(
+            serde_json::to_string(&problem.with("type", "another")).unwrap(),
+            r#"{"type":"https://types#one","title":"One","status":429,"detail":"come back"}"#
         );
     }
 

@@ -12,6 +12,7 @@
 //! ([`Sink::begin_epoch`]), with a position and a row of the [ledger](LedgerRow) of its own.
 
 pub mod embedded;
+mod late;
 mod ledger;
 mod outbox;
 #[cfg(feature = "postgres")]
@@ -21,6 +22,7 @@ mod sink;
 mod texts;
 mod words;
 
+pub use late::{LateEvents, LateNews, SETTLED};
 pub use ledger::{LedgerRow, Position};
 pub use outbox::{DeadLetter, Outbox, Publication};
 pub use query::{

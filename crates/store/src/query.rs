@@ -1,6 +1,6 @@
 //! The gateway's side of the store.
 
-use crate::LedgerRow;
+use crate::{LateEvents, LedgerRow};
 use async_trait::async_trait;
 use record::{Level, LogRecord, OrganizationId, Timestamp, Uuid};
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
@@ -136,6 +136,9 @@ pub trait Query: Send + Sync + 'static {
     async fn stats(&self, question: StatsQuestion) -> Result<StatsAnswer, QueryError>;
     /// What became of every offset, a row a partition.
     async fn ledger(&self) -> Result<Vec<LedgerRow>, QueryError>;
+    /// Follows which organisations have events that came late, for who keeps answers. Each call is another follower, and
+    /// may cost a connection.
+    fn late_events(&self) -> Box<dyn LateEvents>;
     /// Whether the store answers; for readiness.
     async fn ready(&self) -> Result<(), QueryError>;
 }

@@ -37,7 +37,7 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
         producer: Upstream::remote("producer", &config.producer, &cores, &breakers),
         consumer: Upstream::remote("consumer", &config.consumer, &cores, &breakers),
         store: Arc::new(store.clone()),
-        reads: Reads::new(config.cache, redis.clone(), &breakers, metrics.registry()),
+        reads: Reads::new(config.cache, store.late_events(), redis.clone(), &breakers, metrics.registry()),
         topic: topic.viewer(),
         limiter: Limiter::new(config.limits, redis, metrics.registry()),
         breakers,

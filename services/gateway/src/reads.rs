@@ -2,30 +2,37 @@
 //!
 //! An answer is kept as the bytes that were sent. While it is fresh it answers the same question again; later, and when the
 //! store is out, it answers marked as stale (`Cache-Status`, RFC 9211, with a `ttl` below zero). Callers that ask the same at
-//! the same time share one question to the store.
+//! the same time share one question to the store. Events that come late end the freshness of what was answered before.
 
+mod error;
+mod follow;
 mod freshness;
 mod kept;
+mod late;
 mod metrics;
 mod shared;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use error::ReadError;
 pub(crate) use freshness::Freshness;
 pub(crate) use kept::Key;
 
 use crate::redis::Redis;
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderValue, Response, StatusCode, header},
+    http::{HeaderValue, Response, header},
 };
+use follow::Follower;
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared, WeakShared},
 };
 use kept::{Entry, Kept};
+use late::Verdict;
 use metrics::{Metrics, Outcome};
-use process::problem::Problem;
 use prometheus_client::registry::Registry;
-use resilience::{BreakerConfig, Breakers, CallError, Outcome as Call, Refused, SharedBreaker};
+use resilience::{BreakerConfig, Breakers, CallError, Outcome as Call, SharedBreaker};
 use serde::Serialize;
 use shared::Shared as SharedAnswers;
 use std::{
@@ -33,7 +40,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use store::QueryError;
+use store::{LateEvents, QueryError};
 use tokio::time::timeout;
 
 /// A store that is asked for longer does not answer; searches and counts end by their own budgets before.
@@ -63,35 +70,6 @@ impl Default for CacheConfig {
             past: Duration::from_secs(60),
             stale: Duration::from_secs(15 * 60),
         }
-    }
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum ReadError {
-    #[error(transparent)]
-    Query(#[from] QueryError),
-    #[error("the store did not answer, and is left alone for a while")]
-    Open(Refused),
-    /// The question cannot be answered, which shows only when the store was asked.
-    #[error("{0}")]
-    Question(String),
-    /// The store has answered: there is no such thing.
-    #[error("{0}")]
-    NotFound(String),
-}
-
-/// The one place where the store's errors become HTTP.
-impl From<ReadError> for Problem {
-    fn from(error: ReadError) -> Problem {
-        let retry_after = match &error {
-            ReadError::Question(_) => return Problem::new(StatusCode::BAD_REQUEST, error.to_string()),
-            ReadError::NotFound(_) => return Problem::new(StatusCode::NOT_FOUND, error.to_string()),
-            ReadError::Open(refused) => refused.retry_after,
-            ReadError::Query(_) => Duration::from_secs(1),
-        };
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}; ask again later"))
-            .retry_after(retry_after)
     }
 }
 
@@ -153,14 +131,17 @@ struct Inner {
     breaker: SharedBreaker,
     kept: Kept,
     shared: SharedAnswers,
-    flights: Mutex<HashMap<Key, WeakShared<Asking>>>,
+    late: Follower,
+    /// And when each was asked.
+    flights: Mutex<HashMap<Key, (Instant, WeakShared<Asking>)>>,
     metrics: Metrics,
 }
 
 impl Reads {
-    /// Nothing kept yet but what other gateways keep in `redis`; the breaker is shown as `store-reads`.
+    /// Nothing kept yet but what other gateways keep in `redis`; the breaker is shown as `store-reads`. Needs a runtime.
     pub fn new(
         config: CacheConfig,
+        late: Box<dyn LateEvents>,
         redis: Option<Redis>,
         breakers: &Breakers,
         registry: &mut Registry,
@@ -171,8 +152,8 @@ impl Reads {
         breakers.show("store-reads", &breaker);
         let kept = Kept::new(config.bytes, config.past + config.stale);
         let metrics = Metrics::register(registry, kept.clone());
-        let shared = SharedAnswers(redis);
-        Reads(Arc::new(Inner { config, breaker, kept, shared, flights: Mutex::default(), metrics }))
+        let (shared, late) = (SharedAnswers(redis), Follower::start(late, registry));
+        Reads(Arc::new(Inner { config, breaker, kept, shared, late, flights: Mutex::default(), metrics }))
     }
 
     /// What the store answers, which is not kept.
@@ -203,39 +184,36 @@ impl Reads {
         freshness: Freshness,
         make: impl Future<Output = Result<T, ReadError>> + Send + 'static,
     ) -> Result<Answer, ReadError> {
-        let (inner, now) = (&self.0, Instant::now());
-        let fresh_for = freshness.of(&inner.config);
+        let (inner, asked) = (&self.0, Instant::now());
         let kept = inner.kept.get(&key);
-        if let Some(entry) = kept.as_ref().filter(|entry| entry.age(now) < fresh_for) {
+        if let Some(entry) = kept.as_ref().filter(|entry| inner.is_fresh(&key, freshness, entry)) {
             inner.metrics.count(Outcome::Hit);
-            return Ok(entry.answer(fresh_for, now));
+            return Ok(inner.kept_answer(&key, freshness, entry));
         }
-        let made = Arc::clone(inner).bring(key.clone(), fresh_for, make).boxed();
-        let (flight, is_first) = match fresh_for.is_zero() {
+        let made = Arc::clone(inner).bring(key.clone(), freshness, make).boxed();
+        let (flight, is_first) = match freshness.of(&inner.config).is_zero() {
             // Who wants it as it is now gets no answer that was asked for earlier.
             true => (made.shared(), true),
-            false => self.join(&key, made),
+            false => self.join(&key, made, asked),
         };
         match flown(flight, kept.is_some()).await {
             Ok(Brought { entry, source }) => {
-                let now = Instant::now();
-                let outcome = match source {
+                inner.metrics.count(match source {
                     _ if !is_first => Outcome::Joined,
                     Source::Store => Outcome::Miss,
-                    Source::OtherGateway if entry.age(now) < fresh_for => Outcome::Shared,
+                    Source::OtherGateway if inner.is_fresh(&key, freshness, &entry) => Outcome::Shared,
                     Source::OtherGateway => Outcome::Stale,
-                };
-                inner.metrics.count(outcome);
+                });
                 Ok(match source {
                     Source::Store => entry.just_made(),
-                    Source::OtherGateway => entry.answer(fresh_for, now),
+                    Source::OtherGateway => inner.kept_answer(&key, freshness, &entry),
                 })
             }
             Err(error @ (ReadError::NotFound(_) | ReadError::Question(_))) => Err(error),
             Err(error) => match kept {
                 Some(entry) => {
                     inner.metrics.count(Outcome::Stale);
-                    Ok(entry.answer(fresh_for, Instant::now()))
+                    Ok(inner.kept_answer(&key, freshness, &entry))
                 }
                 None => {
                     inner.metrics.count(Outcome::Error);
@@ -245,54 +223,78 @@ impl Reads {
         }
     }
 
-    /// The question under way for the key, or this one, and whether it is this one. It is given up when nobody waits for
-    /// it any more.
-    fn join(&self, key: &Key, made: Asking) -> (Flight, bool) {
+    /// The question under way for the key, or this one, and whether it is this one. One that was asked before something
+    /// came late is not joined. It is given up when nobody waits for it any more.
+    fn join(&self, key: &Key, made: Asking, asked: Instant) -> (Flight, bool) {
         let mut flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) =
-            flights.get(key).and_then(WeakShared::upgrade).filter(|flight| flight.peek().is_none())
+        if let Some((began, flight)) = flights.get(key)
+            && self.0.late.verdict(key.organization.as_ref(), *began) != Verdict::Outdated
+            && let Some(flight) = flight.upgrade().filter(|flight| flight.peek().is_none())
         {
             return (flight, false);
         }
         // Whatever has ended goes, so that there are never more than are under way.
-        flights.retain(|_, flight| flight.upgrade().is_some_and(|flight| flight.peek().is_none()));
+        flights.retain(|_, (_, flight)| flight.upgrade().is_some_and(|flight| flight.peek().is_none()));
         let flight = made.shared();
-        flights.insert(key.clone(), flight.downgrade().expect("it was not polled yet"));
+        flights.insert(key.clone(), (asked, flight.downgrade().expect("it was not polled yet")));
         (flight, true)
     }
 }
 
 impl Inner {
+    /// How long an answer is fresh, from when it was made.
+    fn fresh_for(&self, key: &Key, freshness: Freshness, entry: &Entry) -> Duration {
+        let CacheConfig { present, past, .. } = self.config;
+        match freshness {
+            Freshness::Now => Duration::ZERO,
+            Freshness::Present => present,
+            Freshness::Past { over_for } => match self.late.verdict(key.organization.as_ref(), entry.asked) {
+                Verdict::Outdated => Duration::ZERO,
+                // Its time was not over yet when it was asked for: what came since then was not late.
+                Verdict::Holds if entry.asked.elapsed() < over_for => past,
+                Verdict::Holds | Verdict::Unknown => present.min(past),
+            },
+        }
+    }
+
+    fn is_fresh(&self, key: &Key, freshness: Freshness, entry: &Entry) -> bool {
+        entry.age(Instant::now()) < self.fresh_for(key, freshness, entry)
+    }
+
+    fn kept_answer(&self, key: &Key, freshness: Freshness, entry: &Entry) -> Answer {
+        entry.answer(self.fresh_for(key, freshness, entry), Instant::now())
+    }
+
     /// Another gateway's answer while it is fresh, else the store's, else the other's nevertheless. What comes is kept before
     /// anybody hears of it, so that nobody asks in between.
     async fn bring<T: Serialize + Send + 'static>(
         self: Arc<Self>,
         key: Key,
-        fresh_for: Duration,
+        freshness: Freshness,
         make: impl Future<Output = Result<T, ReadError>>,
     ) -> Result<Brought, ReadError> {
-        let others = if fresh_for.is_zero() { None } else { self.shared.get(&key).await };
-        if let Some((body, age)) = others.clone().filter(|(_, age)| *age < fresh_for) {
-            return Ok(self.keep_of_others(key, body, age));
+        let longest = freshness.of(&self.config);
+        let others = if longest.is_zero() { None } else { self.shared.get(&key).await };
+        if let Some(entry) = others.clone().filter(|entry| self.is_fresh(&key, freshness, entry)) {
+            return Ok(self.keep_of_others(key, entry));
         }
+        let asked = Instant::now();
         match make.await {
             Ok(value) => {
-                let entry = Entry::new(json(&value), Instant::now());
-                self.shared.keep(&key, entry.body(), fresh_for + self.config.stale);
+                let entry = Entry { body: json(&value), asked, made: Instant::now() };
+                self.shared.keep(&key, &entry, longest + self.config.stale);
                 self.kept.keep(key, entry.clone());
                 Ok(Brought { entry, source: Source::Store })
             }
             Err(error @ (ReadError::NotFound(_) | ReadError::Question(_))) => Err(error),
             Err(error) => {
-                let others = if fresh_for.is_zero() { self.shared.get(&key).await } else { others };
-                others.map(|(body, age)| self.keep_of_others(key, body, age)).ok_or(error)
+                let others = if longest.is_zero() { self.shared.get(&key).await } else { others };
+                others.map(|entry| self.keep_of_others(key, entry)).ok_or(error)
             }
         }
     }
 
-    fn keep_of_others(&self, key: Key, body: Bytes, age: Duration) -> Brought {
-        let now = Instant::now();
-        let entry = Entry::new(body, now.checked_sub(age).unwrap_or(now));
+    fn keep_of_others(&self, key: Key, entry: Entry) -> Brought {
         self.kept.keep(key, entry.clone());
         Brought { entry, source: Source::OtherGateway }
     }
@@ -311,74 +313,4 @@ async fn flown(flight: Flight, has_kept: bool) -> Result<Brought, ReadError> {
 
 fn json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).expect("answers have string keys only and memory takes all writes").into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::response::IntoResponse;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    fn reads(present: Duration) -> Reads {
-        let config = CacheConfig { present, ..CacheConfig::default() };
-        Reads::new(config, None, &Breakers::default(), &mut Registry::default())
-    }
-
-    fn key(organization: &str) -> Key {
-        let organization = Some(organization.parse().unwrap());
-        Key { organization, route: "logs", question: "q".into() }
-    }
-
-    /// What a client sees: the body, and whether it was kept and how fresh it is.
-    async fn seen(answer: Result<Answer, ReadError>) -> (String, String) {
-        let response = answer.unwrap().into_response();
-        let status = response.headers()["cache-status"].to_str().unwrap().to_owned();
-        let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
-        (String::from_utf8(body.to_vec()).unwrap(), status)
-    }
-
-    fn out() -> ReadError {
-        ReadError::Query(QueryError::Unavailable("it is stopped".into()))
-    }
-
-    #[tokio::test]
-    async fn callers_who_ask_the_same_at_one_time_share_one_question() {
-        let (reads, asked) = (reads(Duration::from_secs(60)), Arc::new(AtomicUsize::new(0)));
-        let ask = |organization: &str| {
-            let asked = asked.clone();
-            reads.answer(key(organization), Freshness::Present, async move {
-                tokio::task::yield_now().await;
-                Ok(asked.fetch_add(1, Ordering::SeqCst))
-            })
-        };
-        let answers = futures::future::join_all((0..100).map(|_| ask("acme"))).await;
-        assert!(answers.into_iter().all(|answer| answer.unwrap().body == "0"));
-        assert_eq!(seen(ask("acme").await).await, ("0".into(), "logpipeline; hit; ttl=59".into()));
-        // Another organisation asks for itself, whatever it asks.
-        assert_eq!(seen(ask("globex").await).await, ("1".into(), "logpipeline; fwd=miss".into()));
-    }
-
-    #[tokio::test]
-    async fn a_kept_answer_serves_as_stale_while_the_store_is_out_and_no_longer() {
-        let reads = reads(Duration::ZERO);
-        let ask =
-            |answer: Result<u32, ReadError>| reads.answer(key("acme"), Freshness::Now, async move { answer });
-        assert_eq!(seen(ask(Ok(1)).await).await.0, "1");
-        assert_eq!(seen(ask(Err(out())).await).await, ("1".into(), "logpipeline; hit; ttl=-1".into()));
-        assert_eq!(seen(ask(Ok(2)).await).await, ("2".into(), "logpipeline; fwd=miss".into()));
-        assert!(reads.answer(key("other"), Freshness::Now, async { Err::<u32, _>(out()) }).await.is_err());
-        let gone = ask(Err(ReadError::NotFound("gone".into()))).await;
-        assert!(matches!(gone, Err(ReadError::NotFound(_))), "what the store knows is not contradicted");
-    }
-
-    #[tokio::test]
-    async fn a_store_that_is_out_is_left_alone() {
-        let reads = reads(Duration::ZERO);
-        let unavailable = || async { Err::<(), _>(QueryError::Unavailable("stopped".into())) };
-        while matches!(reads.ask(unavailable()).await, Err(ReadError::Query(_))) {}
-        let refused = reads.ask(async { panic!("the store is asked") as Result<(), QueryError> }).await;
-        let problem = Problem::from(refused.unwrap_err());
-        assert_eq!(problem.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert!(problem.into_response().headers().contains_key("retry-after"));
-    }
 }

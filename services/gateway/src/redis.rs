@@ -146,11 +146,15 @@ fn breaker() -> BreakerConfig {
     }
 }
 
-/// What an answer says about Redis. An error that is about the command alone says that Redis works.
+/// What an answer says about Redis. An error that is about the command alone says that Redis works. A connection that
+/// breaks or is refused says nothing yet: a server is looked at then, and when it is gone there is no connection; of a
+/// cluster it is one node, and the others' keys are not to be left alone for it.
 fn judge<T>(result: &Result<T, Unavailable>) -> Outcome {
     match result {
         Ok(_) => Outcome::Succeeded,
-        Err(Unavailable::Failed(error)) if is_about_the_command(error) => Outcome::Ignored,
+        Err(Unavailable::Failed(error)) if is_about_the_command(error) || is_of_a_node(error) => {
+            Outcome::Ignored
+        }
         Err(error) => Outcome::Failed(error.to_string()),
     }
 }
@@ -158,6 +162,10 @@ fn judge<T>(result: &Result<T, Unavailable>) -> Outcome {
 /// After a failover the server that was asked lives on and takes no writes; its address leads to the new one.
 fn is_replica(error: &RedisError) -> bool {
     [ServerErrorKind::ReadOnly, ServerErrorKind::MasterDown].map(ErrorKind::Server).contains(&error.kind())
+}
+
+fn is_of_a_node(error: &RedisError) -> bool {
+    [ErrorKind::Io, ErrorKind::ClusterConnectionNotFound].contains(&error.kind())
 }
 
 fn is_about_the_command(error: &RedisError) -> bool {

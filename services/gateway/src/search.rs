@@ -99,6 +99,5 @@ pub(crate) async fn get(
         // The same answer whether another organisation has it or nobody: ids are no oracle.
         record.ok_or_else(|| ReadError::NotFound(format!("{organization} has no event {id}")))
     };
-    // An event does not change.
-    Ok(reads.answer(key, Freshness::Past, make).await?)
+    Ok(reads.answer(key, Freshness::UNCHANGING, make).await?)
 }

@@ -2,9 +2,12 @@
 #![cfg(feature = "service")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "certificates/mod.rs"]
+mod certificates;
 #[path = "../../producer/tests/program/mod.rs"]
 mod program;
 
+use certificates::authority;
 use gateway::config::Config;
 use program::{assert_help, run};
 use std::net::TcpListener;
@@ -89,6 +92,7 @@ fn what_is_wrong_with_tokens_is_told() {
             KEY,
             ("LOGPIPELINE_JWT_SECRET_FILE", "/nowhere/at/all"),
             ("LOGPIPELINE_JWKS_URL", "ftp://idp/keys"),
+            ("LOGPIPELINE_JWKS_CA", "/nowhere/ca.pem"),
             ("LOGPIPELINE_JWKS_REFRESH", "0s"),
             ("LOGPIPELINE_JWKS_REFETCH", "often"),
             ("LOGPIPELINE_JWKS_KEEP", "1m"),
@@ -100,6 +104,7 @@ fn what_is_wrong_with_tokens_is_told() {
     ended.assert_refused(&[
         ("LOGPIPELINE_JWT_SECRET_FILE=/nowhere/at/all:", "No such file"),
         ("LOGPIPELINE_JWKS_URL=ftp://idp/keys:", "write it like https://host/jwks.json"),
+        ("LOGPIPELINE_JWKS_CA=/nowhere/ca.pem:", "No such file"),
         ("LOGPIPELINE_JWKS_REFRESH=0s:", "from 1s to 1day"),
         ("LOGPIPELINE_JWKS_REFETCH=often:", "write it like"),
         ("LOGPIPELINE_JWKS_KEEP is below LOGPIPELINE_JWKS_REFRESH", ""),
@@ -111,6 +116,20 @@ fn what_is_wrong_with_tokens_is_told() {
     let ended = run(GATEWAY, &[], &[KAFKA, DATABASE, KEY, url]);
     ended.assert_refused(&[("LOGPIPELINE_JWKS_URL has a user or a password", "")]);
     ended.assert_hides(&["hunter-five"]);
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    let authorities = ("LOGPIPELINE_JWKS_CA", empty.path().to_str().unwrap());
+    let url = ("LOGPIPELINE_JWKS_URL", "https://idp/keys");
+    run(GATEWAY, &[], &[KAFKA, DATABASE, KEY, url, authorities])
+        .assert_refused(&[("LOGPIPELINE_JWKS_CA=", "it has no certificate")]);
+    let folder = tempfile::tempdir().unwrap();
+    authority(folder.path(), "one");
+    let file = folder.path().join("one.crt");
+    let authorities = ("LOGPIPELINE_JWKS_CA", file.to_str().unwrap());
+    let url = ("LOGPIPELINE_JWKS_URL", "http://idp/keys");
+    run(GATEWAY, &[], &[KAFKA, DATABASE, KEY, url, authorities]).assert_refused(&[(
+        "LOGPIPELINE_JWKS_CA is set, and LOGPIPELINE_JWKS_URL does not begin with https",
+        "",
+    )]);
 }
 
 /// The settings are judged before anything is bound: a port that is taken is noticed only when they are good.

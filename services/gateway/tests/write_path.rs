@@ -26,6 +26,7 @@ use std::{
     },
     time::{Duration, Instant, SystemTime},
 };
+use store::Query;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -55,9 +56,15 @@ impl Door {
             gateway_key: Key::new(KEY),
             producer: Upstream::remote("producer", &url.parse().unwrap(), &Cores::none(), &breakers),
             consumer: Upstream::local(Router::new()),
-            store: Arc::new(store),
             limiter: Limiter::new(gateway::limits::Config::default(), None, &mut Registry::default()),
-            reads: Reads::new(CacheConfig::default(), None, &breakers, &mut Registry::default()),
+            reads: Reads::new(
+                CacheConfig::default(),
+                store.late_events(),
+                None,
+                &breakers,
+                &mut Registry::default(),
+            ),
+            store: Arc::new(store),
             topic: topic.viewer(),
             breakers: breakers.clone(),
             writes,

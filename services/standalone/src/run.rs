@@ -125,7 +125,7 @@ fn compose(
         consumer: Upstream::local(consumer.router()),
         store: Arc::new(store.clone()),
         topic: topic.viewer(),
-        reads: Reads::new(cache, None, &breakers, registry),
+        reads: Reads::new(cache, store.late_events(), None, &breakers, registry),
         limiter,
         breakers,
         writes: WriteLimits::default(),

@@ -1,7 +1,8 @@
 //! One flush: the position by compare-and-set, then rows, counts and letters.
 
 use super::{failure::Failure, letters, minutes::Tally, positions, rows, writer::Session};
-use crate::{Flush, Flushed};
+use crate::{Flush, Flushed, late};
+use record::Timestamp;
 use std::borrow::Cow;
 
 /// Stores the flush. The position comes first, so that one who lost the partition does no work in vain.
@@ -21,6 +22,7 @@ pub(super) fn flush(session: &mut Session<'_>, flush: &Flush) -> Result<Flushed,
     }
     tally.add(session.connection)?;
     positions::count_duplicates(session.connection, flush.of, flushed.duplicates)?;
+    session.late.extend(late::news(&flush.rows, Timestamp::now()));
     letters::set_aside(session, flush)?;
     Ok(flushed)
 }

@@ -1,7 +1,7 @@
 //! Dead letters: records set aside, tried again when due, and in the end stored or given up.
 
 use super::{failure::Failure, minutes::Tally, positions, rows, writer::Session};
-use crate::{Flush, Letter, LetterId, Outcome, PartitionKey, Refusal, ledger::Ended};
+use crate::{Flush, Letter, LetterId, Outcome, PartitionKey, Refusal, late, ledger::Ended};
 use record::{LogRecord, Timestamp, Uuid};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use std::{borrow::Cow, time::Duration};
@@ -107,6 +107,7 @@ fn store(session: &mut Session<'_>, record: &LogRecord) -> Result<Ended, Failure
     let mut tally = Tally::default();
     tally.count(organization, record.timestamp.as_nanos(), Cow::Borrowed(&record.service), record.level);
     tally.add(session.connection)?;
+    session.late.extend(late::news(std::slice::from_ref(record), Timestamp::now()));
     Ok(Ended::Row)
 }
 

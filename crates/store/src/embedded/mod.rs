@@ -9,6 +9,7 @@
 
 mod failure;
 mod flush;
+mod late;
 mod letters;
 mod minutes;
 mod open;
@@ -26,8 +27,8 @@ mod tests;
 mod writer;
 
 use crate::{
-    Filter, Flush, FlushError, Flushed, LedgerRow, Letter, Outcome, Page, Position, Query, QueryError,
-    SearchQuestion, Sink, SinkError, StatsAnswer, StatsQuestion,
+    Filter, Flush, FlushError, Flushed, LateEvents, LedgerRow, Letter, Outcome, Page, Position, Query,
+    QueryError, SearchQuestion, Sink, SinkError, StatsAnswer, StatsQuestion,
 };
 use async_trait::async_trait;
 use readers::Readers;
@@ -143,6 +144,10 @@ impl Query for Store {
 
     async fn ledger(&self) -> Result<Vec<LedgerRow>, QueryError> {
         self.readers.ask(positions::ledger).await
+    }
+
+    fn late_events(&self) -> Box<dyn LateEvents> {
+        Box::new(late::Listener::new(self.writer.late_events()))
     }
 
     async fn ready(&self) -> Result<(), QueryError> {

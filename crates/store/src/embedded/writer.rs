@@ -1,6 +1,7 @@
 //! The one thread that writes: takes all the work that waits, does it in one transaction, answers after the commit.
 
-use super::{Config, failure::Failure, open, organizations::Organizations, retention};
+use super::{Config, failure::Failure, late, open, organizations::Organizations, retention};
+use crate::LateNews;
 use rusqlite::Connection;
 use std::{
     fs::File,
@@ -8,7 +9,7 @@ use std::{
     sync::{Mutex, PoisonError},
     thread::JoinHandle,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// Pieces of work that wait; whoever brings more waits until there is room.
 const WAITING: usize = 256;
@@ -20,6 +21,8 @@ pub(super) struct Session<'a> {
     pub(super) connection: &'a Connection,
     pub(super) organizations: &'a mut Organizations,
     pub(super) config: &'a Config,
+    /// To be told when the transaction is committed.
+    pub(super) late: &'a mut Vec<LateNews>,
 }
 
 /// A piece of work. Done in a savepoint: when it fails it leaves nothing behind.
@@ -57,6 +60,7 @@ where
 pub(super) struct Writer {
     work: Mutex<Option<mpsc::Sender<Box<dyn Work>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    late: broadcast::Sender<LateNews>,
 }
 
 impl Writer {
@@ -68,12 +72,14 @@ impl Writer {
         config: Config,
     ) -> Result<Writer, open::OpenError> {
         let (sender, receiver) = mpsc::channel(WAITING);
+        let late = late::channel();
         let thread = Thread {
             path: path.to_owned(),
             connection: Some(connection),
             organizations: Organizations::default(),
             config,
             failing: false,
+            late: late.clone(),
         };
         let run = move || {
             thread.run(receiver);
@@ -84,7 +90,12 @@ impl Writer {
             path: path.to_owned(),
             reason: format!("cannot start a thread: {error}"),
         })?;
-        Ok(Writer { work: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+        Ok(Writer { work: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), late })
+    }
+
+    /// What is told of late events from now on.
+    pub(super) fn late_events(&self) -> broadcast::Receiver<LateNews> {
+        self.late.subscribe()
     }
 
     /// Brings a piece of work and waits until it is committed. It is done even when the caller stops waiting.
@@ -119,6 +130,7 @@ struct Thread {
     organizations: Organizations,
     config: Config,
     failing: bool,
+    late: broadcast::Sender<LateNews>,
 }
 
 impl Thread {
@@ -131,7 +143,12 @@ impl Thread {
             {
                 group.push(more);
             }
-            let outcomes = self.transaction(&mut group);
+            let mut late = Vec::new();
+            let outcomes = self.transaction(&mut group, &mut late);
+            // Also when it failed: nobody knows what was committed then, and what is told in vain only costs a question.
+            for news in late {
+                let _ = self.late.send(news);
+            }
             self.note(outcomes.as_ref().err());
             for (index, work) in group.drain(..).enumerate() {
                 work.answer(match &outcomes {
@@ -150,13 +167,17 @@ impl Thread {
 
     /// Does the work in one transaction. What a piece of work says of its own data concerns only itself; anything
     /// else ends the transaction for all.
-    fn transaction(&mut self, group: &mut [Box<dyn Work>]) -> Result<Vec<Result<(), Failure>>, Failure> {
+    fn transaction(
+        &mut self,
+        group: &mut [Box<dyn Work>],
+        late: &mut Vec<LateNews>,
+    ) -> Result<Vec<Result<(), Failure>>, Failure> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => open::reopen(&self.path)?,
         };
-        let mut session =
-            Session { connection: &connection, organizations: &mut self.organizations, config: &self.config };
+        let (organizations, config) = (&mut self.organizations, &self.config);
+        let mut session = Session { connection: &connection, organizations, config, late };
         match run_all(&mut session, group) {
             Ok(outcomes) => {
                 self.connection = Some(connection);

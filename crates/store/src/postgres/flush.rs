@@ -6,6 +6,7 @@
 //! → COPY logs FROM STDIN                  ← go on
 //! → rows …                                ← so many rows
 //! → INSERT INTO dead_letters …            ← only when there are letters
+//! → SELECT pg_notify(…)               ← only when events came late
 //! → INSERT INTO recent_ids …; COMMIT      ← durable
 //! ```
 
@@ -13,7 +14,7 @@ use super::{
     config::Config,
     encode::{COPY, Rows, place},
     failure::Failure,
-    letters, positions,
+    late, letters, positions,
     recent::Recent,
 };
 use crate::{Flush, Flushed, texts};
@@ -35,6 +36,7 @@ pub(super) async fn flush(
     let sorted = recent.sort(connection, flush, ids_by_retry).await?;
     copy(connection, &placed(flush, &sorted.repeated)).await?;
     letters::set_aside(connection, config.max_letter_bytes, flush).await?;
+    late::tell(connection, &flush.rows).await?;
     let duplicates = sorted.duplicates;
     let commit = positions::duplicates_sql(flush.of, duplicates) + &recent.sql(&sorted) + "COMMIT";
     sqlx::raw_sql(AssertSqlSafe(commit)).execute(connection).await?;

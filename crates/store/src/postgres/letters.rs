@@ -4,7 +4,7 @@ use super::{
     encode::place,
     failure::Failure,
     flush::copy,
-    letter_bytes,
+    late, letter_bytes,
     positions::{self, uuid},
     recent::Recent,
 };
@@ -152,6 +152,7 @@ async fn store(
     } else {
         let place = place(letter.of, letter.offset, true);
         copy(connection, &[(place, record)]).await?;
+        late::tell(connection, std::slice::from_ref(record)).await?;
         Ended::Row
     };
     positions::settle(connection, letter.of, ended).await?;

@@ -3,6 +3,7 @@
 //! ```text
 //! flush          ─▶ one transaction on one connection: position by compare-and-set, COPY, letters, commit
 //! search, stats  ─▶ statements that look at a bounded number of rows each, by the index on time
+//! late_events    ─▶ a connection more, which hears of events that came late
 //! maintain       ─▶ a partition a day, made ahead and dropped when all its events are behind the retention
 //! ```
 //! Opening connects to nothing: a database that is away holds the partitions and makes the process not ready, and ends
@@ -14,6 +15,7 @@ mod encode;
 mod events;
 mod failure;
 mod flush;
+mod late;
 mod lease;
 mod letter_bytes;
 mod letters;
@@ -28,8 +30,8 @@ mod settings;
 mod stats;
 
 use crate::{
-    Filter, Flush, FlushError, Flushed, LedgerRow, Letter, Outbox, Outcome, Page, Position, Publication,
-    Query, QueryError, SearchQuestion, Sink, SinkError, StatsAnswer, StatsQuestion,
+    Filter, Flush, FlushError, Flushed, LateEvents, LedgerRow, Letter, Outbox, Outcome, Page, Position,
+    Publication, Query, QueryError, SearchQuestion, Sink, SinkError, StatsAnswer, StatsQuestion,
 };
 use async_trait::async_trait;
 use connections::Connections;
@@ -166,6 +168,10 @@ impl Query for Store {
 
     async fn ledger(&self) -> Result<Vec<LedgerRow>, QueryError> {
         on!(self, self.config.answer_timeout, connection => positions::ledger(connection))
+    }
+
+    fn late_events(&self) -> Box<dyn LateEvents> {
+        Box::new(late::Listener::new(&self.config))
     }
 
     async fn ready(&self) -> Result<(), QueryError> {

@@ -7,6 +7,7 @@
 
 mod epochs;
 mod flushing;
+mod late;
 mod letter_bytes;
 mod letters;
 mod migrating;

@@ -1,7 +1,7 @@
 //! What tokens are judged by.
 
 use super::{ISSUER, claims::Names};
-use reqwest::Url;
+use reqwest::{Certificate, Url};
 use std::{fmt, time::Duration};
 
 /// What tokens are judged by: a secret, the keys of an issuer, or both.
@@ -26,6 +26,8 @@ pub struct Config {
 pub struct JwksConfig {
     /// Address of the JWK set (RFC 7517, section 5).
     pub url: Url,
+    /// Authorities whose servers are trusted; the system's when there are none.
+    pub authorities: Option<Vec<Certificate>>,
     /// Time between fetches, and so how long a key is still believed that the issuer has taken away.
     pub refresh: Duration,
     /// Least time between fetches because of tokens whose key is not known.
@@ -43,6 +45,7 @@ impl JwksConfig {
     pub fn new(url: Url) -> JwksConfig {
         JwksConfig {
             url,
+            authorities: None,
             refresh: Duration::from_secs(5 * 60),
             refetch: Duration::from_secs(10),
             keep: Duration::from_secs(24 * 3600),
@@ -81,7 +84,7 @@ impl fmt::Debug for Config {
 
 #[cfg(feature = "service")]
 mod read {
-    use super::{Config, ISSUER, JwksConfig, Names, Url};
+    use super::{Certificate, Config, ISSUER, JwksConfig, Names, Url};
     use settings::Settings;
     use std::time::Duration;
 
@@ -92,6 +95,7 @@ mod read {
 
     const SECRET: &str = "LOGPIPELINE_JWT_SECRET";
     const URL: &str = "LOGPIPELINE_JWKS_URL";
+    const CA: &str = "LOGPIPELINE_JWKS_CA";
 
     impl Config {
         /// Reads it from the environment's variables.
@@ -152,6 +156,11 @@ mod read {
             "Address of the keys of an issuer (RS256, ES256, EdDSA, …), https, or http in a network that is trusted",
             url,
         );
+        let authorities = settings.optional_parsed(
+            CA,
+            "File of authorities to trust at that address, PEM; else the system's",
+            authorities,
+        );
         let refresh = settings.duration_within(
             "LOGPIPELINE_JWKS_REFRESH",
             "Time between fetches of the keys; shorter when the issuer's Cache-Control asks for it",
@@ -179,12 +188,16 @@ mod read {
         if address.as_ref().is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
             settings.mistake(format!("{URL} has a user or a password; keys are public and fetched without"));
         }
+        if authorities.is_some() && address.as_ref().is_none_or(|url| url.scheme() != "https") {
+            settings.mistake(format!("{CA} is set, and {URL} does not begin with https"));
+        }
         if keep < refresh {
             settings.mistake(
                 "LOGPIPELINE_JWKS_KEEP is below LOGPIPELINE_JWKS_REFRESH: keys would lapse between fetches",
             );
         }
-        Some(JwksConfig { refresh, refetch, keep, any_organization, ..JwksConfig::new(address?) })
+        let usual = JwksConfig::new(address?);
+        Some(JwksConfig { authorities, refresh, refetch, keep, any_organization, ..usual })
     }
 
     fn url(text: &str) -> Result<Url, String> {
@@ -195,6 +208,13 @@ mod read {
         } else {
             Err("write it like https://host/jwks.json".into())
         }
+    }
+
+    /// Of a file.
+    fn authorities(path: &str) -> Result<Vec<Certificate>, String> {
+        let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|_| "it is no PEM file")?;
+        if certificates.is_empty() { Err("it has no certificate".into()) } else { Ok(certificates) }
     }
 
     fn leeway(text: &str) -> Result<Duration, String> {

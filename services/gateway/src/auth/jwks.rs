@@ -69,7 +69,7 @@ impl Jwks {
     ) -> Result<Jwks, reqwest::Error> {
         let schedule = Schedule::new(&config, Instant::now().into_std());
         let jwks = Jwks(Arc::new(Shared {
-            fetcher: Fetcher::new(config.url, config.deadline)?,
+            fetcher: Fetcher::new(config.url, config.authorities, config.deadline)?,
             rules,
             state: Mutex::new(State { schedule, keys: Arc::default() }),
             wanted: Notify::new(),

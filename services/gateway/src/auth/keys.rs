@@ -25,7 +25,9 @@ const REMEMBERED: usize = 20_000;
 
 /// The issuer's keys cannot be fetched at all, whatever the network.
 #[derive(Debug, thiserror::Error)]
-#[error("the issuer's keys cannot be fetched: {0}; are there certificates to trust (SSL_CERT_FILE)?")]
+#[error(
+    "the issuer's keys cannot be fetched: {0}; are there certificates to trust (LOGPIPELINE_JWKS_CA, SSL_CERT_FILE)?"
+)]
 pub struct OpenError(String);
 
 /// Checks tokens, and makes those of the shared secret; clones share everything.

@@ -8,6 +8,12 @@ use std::time::Duration;
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
+/// The problem type of a quota that is used up, and its title, by the draft.
+const QUOTA_EXCEEDED: (&str, &str) = (
+    "https://iana.org/assignments/http-problem-types#quota-exceeded",
+    "Request cannot be satisfied as assigned quota has been exceeded",
+);
+
 pub(super) type Fields = [(HeaderName, HeaderValue); 2];
 
 /// `RateLimit` and `RateLimit-Policy`: the bucket is the quota, the time in which it fills the window.
@@ -38,6 +44,7 @@ pub(super) fn limited(kind: Kind, standing: &Standing) -> Problem {
         "the organisation's limit is {per_second} {what} a second, and {burst} at once; send the request again in {millis} ms"
     );
     Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
+        .of_type(QUOTA_EXCEEDED.0, QUOTA_EXCEEDED.1)
         .retry_after(*wait)
         .with("violated-policies", vec![kind.name()])
         .with("retryAfterMs", millis)

@@ -21,22 +21,17 @@ pub(crate) struct Key {
     pub(crate) question: String,
 }
 
-/// An answer, and when it was made.
+/// An answer.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    body: Bytes,
-    made: Instant,
+    pub(super) body: Bytes,
+    /// When its question began: what was stored later may be missing.
+    pub(super) asked: Instant,
+    /// When it was there.
+    pub(super) made: Instant,
 }
 
 impl Entry {
-    pub(super) fn new(body: Bytes, made: Instant) -> Entry {
-        Entry { body, made }
-    }
-
-    pub(super) fn body(&self) -> &Bytes {
-        &self.body
-    }
-
     /// As an answer that nobody had before.
     pub(super) fn just_made(self) -> Answer {
         Answer { body: self.body, kept: None }

@@ -6,7 +6,7 @@ mod door;
 mod schema;
 
 use axum::{body::Body, http::Request};
-use door::{Answer, Door, until};
+use door::{Answer, Behind, Door, until};
 use gateway::{auth::Keys, openapi::DOCUMENT};
 use schema::Document;
 use serde_json::{Value, json};
@@ -180,4 +180,20 @@ async fn refusals_are_as_the_document_says() {
             api.assert_documented(&route, "get", 400, &answer);
         }
     }
+}
+
+#[tokio::test]
+async fn a_limit_that_is_used_up_is_told_as_the_document_says() {
+    let behind = Behind::new();
+    let limit = r#"{"perSecond":1,"burst":1}"#;
+    let limits = behind.limits(&format!(r#"{{"default":{{"read":{limit},"write":{limit}}}}}"#));
+    let door = behind.door(limits, None);
+    let (token, document) = (door.token("acme"), Document::new(DOCUMENT));
+    let api = Api { reader: token.clone(), door, document, token };
+    api.post(&api.token, &[], &"{\"message\":\"m\"}\n".repeat(1000), 202).await;
+    api.post(&api.token, &[], "{}", 429).await;
+    let read = async || api.door.get("/api/v1/logs", &api.token).await;
+    let refused = until("one read too many", read, |answer| answer.status == 429).await;
+    api.assert_documented("/api/v1/logs", "get", 429, &refused);
+    assert_eq!(refused.json()["violated-policies"], json!(["read"]));
 }

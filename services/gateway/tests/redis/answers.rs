@@ -17,16 +17,17 @@ async fn reads_and_writes_are_limited_separately_and_answers_say_so() {
     let door = behind.door(behind.limits(LIMITS), Some(connected(&shared()).await));
     let (acme, other) = (fresh("acme"), fresh("other"));
     for left in ["2", "1", "0"] {
-        let answer = door.get(&acme, "/api/v1/logs").await;
+        let answer = door.read(&acme, "/api/v1/logs").await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.header("ratelimit"), format!("\"read\";r={left};t=1"));
         assert_eq!(answer.header("ratelimit-policy"), "\"read\";q=3;w=3");
     }
-    let refused = door.get(&acme, "/api/v1/stats").await;
+    let refused = door.read(&acme, "/api/v1/stats").await;
     assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "1"));
     assert_eq!(refused.header("ratelimit"), "\"read\";r=0;t=1");
-    assert_eq!(refused.body["violated-policies"][0], "read");
-    let millis = refused.body["retryAfterMs"].as_u64().unwrap();
+    assert_eq!(refused.json()["violated-policies"][0], "read");
+    assert_eq!(refused.json()["type"], "https://iana.org/assignments/http-problem-types#quota-exceeded");
+    let millis = refused.json()["retryAfterMs"].as_u64().unwrap();
     assert!((1..=1000).contains(&millis), "{refused:?}");
 
     let written = door.write(&acme, 40).await;
@@ -34,20 +35,20 @@ async fn reads_and_writes_are_limited_separately_and_answers_say_so() {
     assert!(written.headers.get("logpipeline-events").is_none(), "that is between gateway and producer");
     assert!(written.header("ratelimit").starts_with("\"write\";r="));
     assert_eq!(written.header("ratelimit-policy"), "\"write\";q=100;w=100;logpipeline-unit=\"events\"");
-    assert_eq!(door.get(&other, "/api/v1/logs").await.status, 200);
+    assert_eq!(door.read(&other, "/api/v1/logs").await.status, 200);
 
     // The route that tells the limits takes nothing of them, also when nothing is left.
     until("the write has cost its 40 events", async || {
-        let told = door.get(&acme, "/api/v1/limits").await;
-        assert_eq!((told.status, &told.body["read"]["by"]), (StatusCode::OK, &"redis".into()));
+        let told = door.read(&acme, "/api/v1/limits").await;
+        assert_eq!((told.status, &told.json()["read"]["by"]), (StatusCode::OK, &"redis".into()));
         assert_eq!(
-            (&told.body["organization"], &told.body["read"]["perSecond"]),
+            (&told.json()["organization"], &told.json()["read"]["perSecond"]),
             (&acme.as_str().into(), &1.into())
         );
-        (60..=63).contains(&told.body["write"]["remaining"].as_u64().unwrap())
+        (60..=63).contains(&told.json()["write"]["remaining"].as_u64().unwrap())
     })
     .await;
-    assert_eq!(door.get("*", "/api/v1/limits").await.body["read"], serde_json::Value::Null);
+    assert_eq!(door.read("*", "/api/v1/limits").await.json()["read"], serde_json::Value::Null);
 }
 
 #[tokio::test]
@@ -58,7 +59,7 @@ async fn a_request_above_the_burst_passes_once_and_its_debt_is_kept() {
     assert_eq!(door.write(&acme, 1000).await.status, 202);
     until("the debt is settled", async || {
         let refused = door.write(&acme, 1).await;
-        refused.status == 429 && refused.body["retryAfterMs"].as_u64().unwrap() > 890_000
+        refused.status == 429 && refused.json()["retryAfterMs"].as_u64().unwrap() > 890_000
     })
     .await;
     let refused = door.write(&acme, 1).await;
@@ -78,13 +79,13 @@ async fn what_did_not_reach_the_topic_is_given_back_and_what_cannot_be_read_cost
     for _ in 0..3 {
         assert_eq!(broken.write(&acme, 200).await.status, 503);
         until("the estimate is given back", async || {
-            door.get(&acme, "/api/v1/limits").await.body["write"]["remaining"] == 100
+            door.read(&acme, "/api/v1/limits").await.json()["write"]["remaining"] == 100
         })
         .await;
     }
     assert_eq!(door.post(&acme, "[".repeat(20_000)).await.status, 400);
     until("a request without events costs one", async || {
-        door.get(&acme, "/api/v1/limits").await.body["write"]["remaining"] == 99
+        door.read(&acme, "/api/v1/limits").await.json()["write"]["remaining"] == 99
     })
     .await;
 }
@@ -103,7 +104,7 @@ async fn a_body_without_a_length_is_paid_for_also_when_its_client_goes_away() {
     let gone = tokio::time::timeout(Duration::from_millis(100), hanging.write_unmeasured(&acme, 400)).await;
     assert!(gone.is_err(), "there is no answer to wait for: {gone:?}");
     until("what was sent is paid", async || {
-        door.get(&acme, "/api/v1/limits").await.body["write"]["remaining"] == 0
+        door.read(&acme, "/api/v1/limits").await.json()["write"]["remaining"] == 0
     })
     .await;
     assert_eq!(door.write(&acme, 1).await.status, 429);
@@ -111,8 +112,9 @@ async fn a_body_without_a_length_is_paid_for_also_when_its_client_goes_away() {
     let other = fresh("other");
     assert_eq!(door.write_unmeasured(&other, 60).await.status, 202);
     until("the events are paid", async || {
-        (40..43)
-            .contains(&door.get(&other, "/api/v1/limits").await.body["write"]["remaining"].as_u64().unwrap())
+        (40..43).contains(
+            &door.read(&other, "/api/v1/limits").await.json()["write"]["remaining"].as_u64().unwrap(),
+        )
     })
     .await;
 }
@@ -124,10 +126,10 @@ async fn tokens_for_any_organisation_have_a_limit_of_their_own() {
     let door = behind.door(behind.limits(LIMITS), Some(redis));
     let path = format!("/api/v1/logs?organization={acme}");
     for _ in 0..10 {
-        let answer = door.get("*", &path).await;
+        let answer = door.read("*", &path).await;
         assert_eq!((answer.status, answer.header("ratelimit")), (StatusCode::OK, ""));
     }
-    assert_eq!(door.get(&acme, "/api/v1/limits").await.body["read"]["remaining"], 3);
+    assert_eq!(door.read(&acme, "/api/v1/limits").await.json()["read"]["remaining"], 3);
 }
 
 #[tokio::test]
@@ -136,9 +138,9 @@ async fn only_a_good_token_is_counted() {
     let (acme, redis) = (fresh("acme"), connected(&shared()).await);
     let door = behind.door(behind.limits(LIMITS), Some(redis));
     for _ in 0..10 {
-        assert_eq!(door.get_with("nonsense", "/api/v1/logs").await.status, 401);
+        assert_eq!(door.get("/api/v1/logs", "nonsense").await.status, 401);
     }
-    assert_eq!(door.get(&acme, "/api/v1/limits").await.body["read"]["remaining"], 3);
+    assert_eq!(door.read(&acme, "/api/v1/limits").await.json()["read"]["remaining"], 3);
 }
 
 /// Without Redis from the start, by each of the policies.
@@ -160,7 +162,7 @@ async fn nobody_at_the_address_of_redis() {
     ] {
         let door = behind.door(Config { without_redis, ..behind.limits(LIMITS) }, redis());
         for status in statuses {
-            let answer = door.get("acme", "/api/v1/logs").await;
+            let answer = door.read("acme", "/api/v1/logs").await;
             assert_eq!(answer.status, status, "{without_redis:?}: {answer:?}");
             assert!(status == 200 || !answer.header("retry-after").is_empty(), "{answer:?}");
         }
@@ -168,6 +170,6 @@ async fn nobody_at_the_address_of_redis() {
     // No address at all: alone, by local buckets, whatever holds without Redis.
     let alone = behind.door(Config { without_redis: WithoutRedis::Open, ..behind.limits(LIMITS) }, None);
     for status in [200, 200, 200, 429] {
-        assert_eq!(alone.get("acme", "/api/v1/logs").await.status, status);
+        assert_eq!(alone.read("acme", "/api/v1/logs").await.status, status);
     }
 }

@@ -4,11 +4,19 @@
 
 mod answers;
 mod arithmetic;
+#[path = "../certificates/mod.rs"]
+mod certificates;
+mod cluster;
 mod connection;
+#[path = "../door/mod.rs"]
 mod door;
 mod kept;
+#[cfg(feature = "service")]
+mod late;
+mod load;
 mod outages;
 mod sharing;
 mod slow;
 mod support;
 mod variants;
+mod writes;

@@ -1,6 +1,9 @@
 //! Redis by TLS, with a password, and as a cluster.
 
-use crate::support::{fresh, name, turn, until};
+use crate::{
+    certificates::{authority, of_localhost},
+    support::{fresh, name, turn, until},
+};
 use gateway::{
     limits::{Act, Kind, Shared},
     redis::{Address, Redis},
@@ -31,22 +34,6 @@ impl Drop for Variant {
     }
 }
 
-fn openssl(folder: &Path, arguments: &str) {
-    let done = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().unwrap();
-    assert!(done.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// An authority, in `NAME.crt`.
-fn authority(folder: &Path, name: &str) -> Vec<u8> {
-    openssl(
-        folder,
-        &format!(
-            "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={name} -keyout {name}.key -out {name}.crt"
-        ),
-    );
-    std::fs::read(folder.join(format!("{name}.crt"))).unwrap()
-}
-
 fn open(address: &Address) -> Redis {
     Redis::open(address, &Cores::none(), &Default::default(), &mut Default::default())
 }
@@ -66,14 +53,7 @@ async fn by_tls_with_the_right_authority_and_password_only() {
     let (_turn, port) = turn().await;
     let folder = tempfile::tempdir().unwrap();
     let (right, another) = (authority(folder.path(), "right"), authority(folder.path(), "another"));
-    openssl(
-        folder.path(),
-        "req -newkey rsa:2048 -nodes -subj /CN=redis -addext subjectAltName=DNS:localhost -keyout own.key -out own.csr",
-    );
-    openssl(
-        folder.path(),
-        "x509 -req -in own.csr -CA right.crt -CAkey right.key -CAcreateserial -days 2 -copy_extensions copy -out own.crt",
-    );
+    of_localhost(folder.path(), "right");
     let tls = ["--tls-cert-file", "own.crt", "--tls-key-file", "own.key", "--tls-ca-cert-file", "right.crt"];
     let more = ["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no", "--requirepass", "p@ss"];
     let _server = Variant::start(folder.path(), &[&tls[..], &more[..]].concat());

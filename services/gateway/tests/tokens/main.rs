@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod accepted;
+mod captured;
+#[path = "../certificates/mod.rs"]
+mod certificates;
 #[path = "../door/mod.rs"]
 mod door;
 mod forged;
@@ -10,3 +13,4 @@ mod outages;
 mod rotation;
 mod secrecy;
 mod signer;
+mod tls;

@@ -1,50 +1,18 @@
 //! Neither logs nor answers hold a token, a part of one that could be used, or the secret.
 
 use crate::{
+    captured::Captured,
     issuer::{Issuer, SECRET, set},
     signer::{ec, now, rsa, with},
 };
 use gateway::auth::Keys;
 use serde_json::json;
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
-
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Captured {
-    type Writer = Captured;
-
-    fn make_writer(&self) -> Captured {
-        self.clone()
-    }
-}
+use std::time::Duration;
 
 /// One thread, so that its log is all that is written.
 #[tokio::test]
 async fn no_token_and_no_secret_is_told() {
-    let captured = Captured::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_max_level(LevelFilter::TRACE)
-        .with_writer(captured.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (captured, _guard) = Captured::start();
 
     let (rsa, unknown) = (rsa("r"), ec("unknown"));
     let issuer = Issuer::new(set(&[&rsa])).await;
@@ -72,7 +40,7 @@ async fn no_token_and_no_secret_is_told() {
         told.push_str(&format!("{:?}", door.send(address.body(axum::body::Body::empty()).unwrap()).await));
     }
     told.push_str(&format!("{:?}", issuer.config()));
-    let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let log = captured.text();
     assert!(
         log.contains("reason=\"signature\"") && log.contains("keys of the issuer"),
         "nothing was captured: {log}"

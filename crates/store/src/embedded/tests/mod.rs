@@ -3,6 +3,7 @@
 mod epochs;
 mod flushing;
 mod keeping;
+mod late;
 mod letters;
 mod reading;
 mod repetitions;

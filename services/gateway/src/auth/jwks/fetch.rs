@@ -1,8 +1,8 @@
 //! One fetch of the keys: within a time, within a size, from nowhere but the address.
 
 use super::document::DocumentError;
-use reqwest::{Client, StatusCode, Url, header, redirect};
-use std::time::Duration;
+use reqwest::{Certificate, Client, StatusCode, Url, header, redirect};
+use std::{error::Error, io, time::Duration};
 
 /// Bytes of a key set. That of a large issuer has some ten thousand.
 const BODY_BYTES: usize = 256 * 1024;
@@ -28,6 +28,11 @@ pub(super) enum FetchError {
     TooSlow(Duration),
     #[error("the issuer cannot be reached: {0}")]
     Unreachable(String),
+    #[error(
+        "the issuer's certificate is not trusted; does LOGPIPELINE_JWKS_CA name a file of its authorities, and is the \
+         address that of the certificate? {0}"
+    )]
+    Untrusted(String),
     #[error("it answers {0} instead of 200; the address has to be that of the key set itself")]
     Status(StatusCode),
     #[error("the answer has more than {BODY_BYTES} bytes; is it a key set?")]
@@ -42,6 +47,7 @@ impl FetchError {
         match self {
             FetchError::TooSlow(_) => "too_slow",
             FetchError::Unreachable(_) => "unreachable",
+            FetchError::Untrusted(_) => "untrusted",
             FetchError::Status(_) => "status",
             FetchError::TooLarge => "too_large",
             FetchError::Document(_) => "unreadable",
@@ -50,13 +56,20 @@ impl FetchError {
 }
 
 impl Fetcher {
-    pub(super) fn new(url: Url, deadline: Duration) -> Result<Fetcher, reqwest::Error> {
+    /// Trusts these authorities, or the system's when there are none.
+    pub(super) fn new(
+        url: Url,
+        authorities: Option<Vec<Certificate>>,
+        deadline: Duration,
+    ) -> Result<Fetcher, reqwest::Error> {
         // Fails when the process has one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // A redirect could lead to keys of somebody else, or into the network.
-        let client =
-            Client::builder().redirect(redirect::Policy::none()).user_agent("logpipeline").build()?;
-        Ok(Fetcher { client, url, deadline })
+        let mut client = Client::builder().redirect(redirect::Policy::none()).user_agent("logpipeline");
+        if let Some(authorities) = authorities {
+            client = client.tls_certs_only(authorities);
+        }
+        Ok(Fetcher { client: client.build()?, url, deadline })
     }
 
     pub(super) fn url(&self) -> &Url {
@@ -94,11 +107,24 @@ impl Fetcher {
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn unreachable(error: reqwest::Error) -> FetchError {
     // The log has the address beside it.
-    FetchError::Unreachable(causes(&error.without_url()))
+    let error = error.without_url();
+    if is_untrusted(&error) {
+        FetchError::Untrusted(causes(&error))
+    } else {
+        FetchError::Unreachable(causes(&error))
+    }
+}
+
+/// Whether a refused certificate is among the causes.
+fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    // An error of IO passes over what it holds when it is asked for its cause.
+    let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let refused = matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)));
+    refused || held.is_some_and(|held| is_untrusted(held)) || error.source().is_some_and(is_untrusted)
 }
 
 /// An error with its causes, which say what is wrong.
-pub(in crate::auth) fn causes(error: &dyn std::error::Error) -> String {
+pub(in crate::auth) fn causes(error: &dyn Error) -> String {
     let rest = error.source().map(|cause| format!(": {}", causes(cause)));
     format!("{error}{}", rest.unwrap_or_default())
 }
