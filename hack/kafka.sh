@@ -7,6 +7,7 @@ usage() {
   cat <<'USAGE'
 Usage: hack/kafka.sh up [--brokers 1|3] | down | status | env
        hack/kafka.sh stop|cont|kill|start N...
+       hack/kafka.sh topic NAME PARTITIONS
        hack/kafka.sh delete TOPIC...
 
 Kafka in KRaft mode on loopback, without containers. Can be run any number of times; what is missing is installed first
@@ -18,6 +19,7 @@ Kafka in KRaft mode on loopback, without containers. Can be run any number of ti
   env     prints what tests want to know, for eval
   stop    freezes brokers (SIGSTOP); cont lets them go on
   kill    ends brokers at once (SIGKILL); start brings them back with what they stored
+  topic   makes a topic, unless it is there
   delete  deletes topics
 
 LOGPIPELINE_KAFKA_PORT (19092)   broker N listens at this port + N - 1; 20 above for TLS, 40 for SASL, 60 for both, and 80
@@ -93,7 +95,7 @@ addresses() { for n in $(nodes); do printf '%s127.0.0.1:%s' "$([ "$n" = 1 ] || e
 # pid N: of the broker, when the process that has it is ours.
 pid() {
   local pid; pid=$(cat "$(node "$1")/pid" 2>/dev/null) || return 1
-  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$(node "$1")/server.properties" && echo "$pid"
+  [ -r "/proc/$pid/cmdline" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$(node "$1")/server.properties" && echo "$pid"
 }
 
 # listens PID PORT: whether the process has the port.
@@ -277,12 +279,21 @@ environment() {
   echo "export LOGPIPELINE_TEST_KAFKA_PASSWORD=$password"
 }
 
+topics() {
+  java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$libs/*" org.apache.kafka.tools.TopicCommand \
+    --bootstrap-server "$(addresses client_port)" "$@" >&2
+}
+
+topic() {
+  [ $# = 2 ] || fail "which topic, and how many partitions?"
+  topics --create --if-not-exists --topic "$1" --partitions "$2" || fail "$1 cannot be made"
+}
+
 delete() {
   local topic
   [ $# -gt 0 ] || fail "delete which topic?"
   for topic in "$@"; do
-    java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$libs/*" org.apache.kafka.tools.TopicCommand \
-      --bootstrap-server "$(addresses client_port)" --delete --topic "$topic" >&2 || fail "$topic cannot be deleted"
+    topics --delete --topic "$topic" || fail "$topic cannot be deleted"
   done
 }
 
@@ -312,6 +323,7 @@ case "$verb" in
   down) down ;;
   status) status ;;
   env) environment ;;
+  topic) topic "$@" ;;
   delete) delete "$@" ;;
   stop | cont | kill | start) each "$verb" "$@" ;;
   -h | --help) usage ;;

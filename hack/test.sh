@@ -141,23 +141,11 @@ browser() {
 }
 
 alerts() {
-  need_prometheus
+  PATH="$(hack/prometheus.sh path):$PATH"
   run promtool check rules monitoring/alerts.yaml
   run promtool test rules monitoring/alerts_test.yaml
 }
 
-# Prometheus and promtool, taken out of their package: installed as a whole it would run as a service.
-need_prometheus() {
-  command -v promtool >/dev/null && command -v prometheus >/dev/null && return
-  local home="$cache/tools/prometheus"
-  PATH="$home/usr/bin:$PATH"
-  command -v promtool >/dev/null && return
-  command -v apt-get >/dev/null || fail "missing: prometheus and promtool. https://prometheus.io/download/"
-  say "unpacking Prometheus into $home"
-  mkdir -p "$home"
-  (cd "$home" && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb)
-  command -v promtool >/dev/null || fail "promtool is not in the package prometheus"
-}
 operator() { leave_out "operator: there is no operator in the tree yet"; }
 e2e() { leave_out "e2e: there is no operator in the tree yet"; }
 

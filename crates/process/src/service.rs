@@ -159,16 +159,10 @@ impl Frame {
     ///
     /// # Errors
     /// [`BindError`].
-    pub fn admin(
-        &self,
-        readiness: &Readiness,
-        mut metrics: Metrics,
-        more: Router,
-    ) -> Result<Admin, BindError> {
+    pub fn admin(&self, readiness: &Readiness, metrics: Metrics, more: Router) -> Result<Admin, BindError> {
         let limits = Limits { connections: 256, drain: Duration::from_secs(1), ..Limits::default() };
         let server = Server::bind(self.admin, limits)?;
         let address = server.local_addr();
-        server.register(metrics.root());
         let router = more.merge(readiness.router()).merge(metrics.router());
         let stop = CancellationToken::new();
         let task = tokio::spawn(server.serve(router, stop.clone()));

@@ -1,9 +1,9 @@
 //! A TCP proxy that can cut connections and swallow what passes.
 
 use anyhow::{Context, Result};
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
     task::JoinHandle,
@@ -11,6 +11,8 @@ use tokio::{
 
 /// Connections that the kernel completes before they are accepted.
 const BACKLOG: u32 = 1024;
+/// Bytes of an answer that are delayed together.
+const PIECE: usize = 64 << 10;
 
 /// What the proxy does to connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub enum Mode {
     Pass,
     /// Resets connections, and refuses new ones.
     Cut,
+    /// Lets all pass, each piece of an answer so much later. Holds for new connections, and those that are there are cut.
+    Slow(Duration),
     /// Keeps connections, also new ones, and passes nothing on: a network that swallows packets.
     Swallow,
 }
@@ -109,12 +113,13 @@ async fn listen(
 async fn carry(mut client: TcpStream, target: SocketAddr, mut mode: watch::Receiver<Mode>) {
     // Ends by a reset, not in order: nobody is told that all has arrived.
     let _ = client.set_zero_linger();
-    if *mode.borrow_and_update() == Mode::Pass {
+    let begun = *mode.borrow_and_update();
+    if let Mode::Pass | Mode::Slow(_) = begun {
         let Ok(mut server) = TcpStream::connect(target).await else { return };
         let _ = (client.set_nodelay(true), server.set_nodelay(true), server.set_zero_linger());
         tokio::select! {
-            _ = copy_bidirectional(&mut client, &mut server) => return,
-            _ = mode.wait_for(|mode| *mode != Mode::Pass) => {}
+            () = copy(&mut client, &mut server, begun) => return,
+            _ = mode.wait_for(|mode| *mode != begun) => {}
         }
         // The server's end stays open too.
         let _ = mode.wait_for(|mode| *mode != Mode::Swallow).await;
@@ -123,14 +128,34 @@ async fn carry(mut client: TcpStream, target: SocketAddr, mut mode: watch::Recei
     let _ = mode.wait_for(|mode| *mode != Mode::Swallow).await;
 }
 
+async fn copy(client: &mut TcpStream, server: &mut TcpStream, mode: Mode) {
+    let Mode::Slow(delay) = mode else {
+        let _ = copy_bidirectional(client, server).await;
+        return;
+    };
+    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+        (client.split(), server.split());
+    let answers = async {
+        let mut piece = vec![0; PIECE];
+        while let Ok(length @ 1..) = from_server.read(&mut piece).await {
+            tokio::time::sleep(delay).await;
+            if to_client.write_all(&piece[..length]).await.is_err() {
+                return;
+            }
+        }
+    };
+    // Whichever side ends, ends all.
+    tokio::select! {
+        _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
+        () = answers => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{io::ErrorKind, time::Duration};
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        time::timeout,
-    };
+    use std::io::ErrorKind;
+    use tokio::time::timeout;
 
     /// A server that sends back what it gets, behind a proxy.
     async fn echo() -> Proxy {
@@ -173,6 +198,16 @@ mod tests {
         };
         let mut new = timeout(Duration::from_secs(5), again).await.expect("it listens again");
         assert_eq!(answer(&mut new).await.unwrap().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_slow_network_passes_all_later() {
+        let proxy = echo().await;
+        proxy.set(Mode::Slow(Duration::from_millis(100)));
+        let begun = std::time::Instant::now();
+        let mut connection = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(answer(&mut connection).await.unwrap().unwrap(), 1);
+        assert!(begun.elapsed() >= Duration::from_millis(100));
     }
 
     #[tokio::test]

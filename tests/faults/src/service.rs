@@ -77,11 +77,11 @@ impl Service {
         Service::start(name, log, command)
     }
 
-    /// A gateway that listens at `port`, before the producer at `producer`.
+    /// A gateway that listens at `port`, before the producer at `producer`, with more settings.
     ///
     /// # Errors
     /// When the program is not there.
-    pub fn gateway(parts: &Parts, port: u16, producer: &str) -> Result<Service> {
+    pub fn gateway(parts: &Parts, port: u16, producer: &str, settings: &[(&str, &str)]) -> Result<Service> {
         let name = format!("gateway-{port}");
         let log = log_of(parts, &name);
         let mut command = program("logpipeline-gateway", parts, &log)?;
@@ -91,7 +91,8 @@ impl Service {
             .env("LOGPIPELINE_JWT_SECRET", crate::client::JWT_SECRET)
             .env("LOGPIPELINE_PRODUCER_URL", producer)
             .env("LOGPIPELINE_CONSUMER_URL", producer)
-            .env("LOGPIPELINE_DATABASE_URL", parts.database_url());
+            .env("LOGPIPELINE_DATABASE_URL", parts.database_url())
+            .envs(settings.iter().copied());
         Service::start(name, log, command)
     }
 

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 
 async fn gateway(system: &System) -> (Service, Client) {
     let port = free_ports(1).unwrap()[0];
-    let service = Service::gateway(&system.parts, port, &system.urls[0]).unwrap();
+    let service = Service::gateway(&system.parts, port, &system.urls[0], &[]).unwrap();
     let client = Client::new(&format!("http://127.0.0.1:{port}"), "acme");
     let open = wait_for("the gateway takes events", RECOVERS_WITHIN, async || {
         let answer = client.post(r#"{"message":"first"}"#.into()).await;
