@@ -34,7 +34,8 @@ pub(crate) async fn connected(url: &str) -> Redis {
     redis
 }
 
-/// A Redis of the test's own, which one test has at a time; at LOGPIPELINE_TEST_REDIS_PORT, 25616 when that is not set.
+/// A Redis of the test's own, which one test has at a time; at LOGPIPELINE_TEST_REDIS_PORT, 25616 when that is not set. A cluster
+/// has the two ports after it as well, and those a hundred above.
 pub(crate) struct Server {
     pub(crate) url: String,
     _turn: MutexGuard<'static, ()>,
