@@ -59,7 +59,7 @@ impl Acceptor {
         http.max_header_size(limits.head_bytes).max_buf_size(limits.head_bytes.max(READ_BUFFER));
         let times = Times::of(&limits);
         // `with_state` makes the routes once instead of for each request.
-        let shared = Shared { http, router: app.with_state(()), times, gauges };
+        let shared = Shared { http, router: app.with_state(()), limits, times, gauges };
         Self {
             limits,
             clock: Clock::start(),

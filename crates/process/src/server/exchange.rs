@@ -50,12 +50,12 @@ impl hyper::service::Service<Request<Incoming>> for App {
 
 /// While it lives the connection is busy.
 #[derive(Debug)]
-struct Part {
+pub(super) struct Part {
     handle: Arc<Handle>,
 }
 
 impl Part {
-    fn begin(handle: &Arc<Handle>) -> Self {
+    pub(super) fn begin(handle: &Arc<Handle>) -> Self {
         handle.activity.part_began();
         Self { handle: Arc::clone(handle) }
     }
