@@ -1,6 +1,8 @@
 //! `logpipeline-gateway`: the door for clients, in front of producers, Kafka and PostgreSQL.
 
-use gateway::{Gateway, Parts, Reads, Upstream, auth::Keys, config::Config, limits::Limiter, redis::Redis};
+use gateway::{
+    Gateway, Parts, Protocol, Reads, Upstream, auth::Keys, config::Config, limits::Limiter, redis::Redis,
+};
 use process::{
     health::Readiness,
     metrics::Metrics,
@@ -33,8 +35,8 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let parts = Parts {
         keys: Keys::open(config.auth, metrics.registry(), frame.stop.clone())?,
         gateway_key: config.gateway_key,
-        producer: Upstream::remote("producer", &config.producer, &breakers),
-        consumer: Upstream::remote("consumer", &config.consumer, &breakers),
+        producer: Upstream::remote("producer", &config.producer, config.producer_protocol, &breakers),
+        consumer: Upstream::remote("consumer", &config.consumer, Protocol::Http1, &breakers),
         store: Arc::new(store.clone()),
         reads: Reads::new(config.cache, redis.clone(), &breakers, metrics.registry()),
         topic: topic.viewer(),

@@ -23,35 +23,58 @@ pub(super) enum Progress {
 }
 
 /// A body that several tries can send, as long as none has begun.
-#[derive(Clone)]
 pub(super) struct Sending(Arc<Shared>);
 
 struct Shared {
     is_empty: bool,
-    state: Mutex<(Body, Progress)>,
+    state: Mutex<State>,
     ended: Notify,
 }
+
+struct State {
+    body: Body,
+    progress: Progress,
+    /// The try that may read it. One that was given up can still be somewhere in a queue of its connection.
+    turn: usize,
+}
+
+/// The body as one try reads it.
+struct Turn {
+    shared: Arc<Shared>,
+    number: usize,
+}
+
+/// Nobody waits for what this try sends.
+#[derive(Debug, thiserror::Error)]
+#[error("the body was taken back")]
+struct TakenBack;
 
 impl Sending {
     pub(super) fn new(body: Body) -> Sending {
         use http_body::Body as _;
         let is_empty = body.is_end_stream();
         let progress = if is_empty { Progress::Complete } else { Progress::Untouched };
-        Sending(Arc::new(Shared { is_empty, state: Mutex::new((body, progress)), ended: Notify::new() }))
+        let state = Mutex::new(State { body, progress, turn: 0 });
+        Sending(Arc::new(Shared { is_empty, state, ended: Notify::new() }))
     }
 
     /// The body, for one try.
     pub(super) fn body(&self) -> Body {
-        Body::new(self.clone())
+        let number = self.0.lock().turn;
+        Body::new(Turn { shared: self.0.clone(), number })
     }
 
     pub(super) fn progress(&self) -> Progress {
-        self.lock().1
+        self.0.lock().progress
     }
 
-    /// Whether another try can send it: nothing of it was read, or there is nothing to read.
-    pub(super) fn can_be_sent_again(&self) -> bool {
-        self.0.is_empty || self.progress() == Progress::Untouched
+    /// Takes the body back from the last try, so that another one can send it: true when nothing of it was read, or
+    /// there is nothing to read.
+    pub(super) fn take_back(&self) -> bool {
+        let mut state = self.0.lock();
+        let untouched = self.0.is_empty || state.progress == Progress::Untouched;
+        state.turn += usize::from(untouched);
+        untouched
     }
 
     /// When all of it was read, or it broke off.
@@ -64,13 +87,15 @@ impl Sending {
             ended.await;
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, (Body, Progress)> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl http_body::Body for Sending {
+impl http_body::Body for Turn {
     type Data = axum::body::Bytes;
     type Error = Error;
 
@@ -78,29 +103,33 @@ impl http_body::Body for Sending {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Error>>> {
-        let mut state = self.lock();
-        if state.1 == Progress::Untouched {
-            state.1 = Progress::Begun;
+        let mut state = self.shared.lock();
+        if state.turn != self.number {
+            return Poll::Ready(Some(Err(Error::new(TakenBack))));
         }
-        let frame = ready!(Pin::new(&mut state.0).poll_frame(context));
+        if state.progress == Progress::Untouched {
+            state.progress = Progress::Begun;
+        }
+        let frame = ready!(Pin::new(&mut state.body).poll_frame(context));
         let ended = match &frame {
             None => Some(Progress::Complete),
             Some(Err(_)) => Some(Progress::Broken),
-            Some(Ok(_)) => state.0.is_end_stream().then_some(Progress::Complete),
+            Some(Ok(_)) => state.body.is_end_stream().then_some(Progress::Complete),
         };
         if let Some(progress) = ended {
-            state.1 = progress;
-            self.0.ended.notify_waiters();
+            state.progress = progress;
+            self.shared.ended.notify_waiters();
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.lock().0.is_end_stream()
+        let state = self.shared.lock();
+        state.turn == self.number && state.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.lock().0.size_hint()
+        self.shared.lock().body.size_hint()
     }
 }
 
@@ -114,12 +143,22 @@ mod tests {
     async fn a_body_can_be_sent_again_until_somebody_reads_it() {
         let sending = Sending::new(Body::from("events"));
         drop(sending.body());
-        assert!(sending.can_be_sent_again());
+        assert!(sending.take_back());
         assert!(sending.ended().now_or_never().is_none());
         assert_eq!(to_bytes(sending.body(), 100).await.unwrap(), "events");
         assert_eq!(sending.progress(), Progress::Complete);
-        assert!(!sending.can_be_sent_again());
+        assert!(!sending.take_back());
         sending.ended().await;
+    }
+
+    #[tokio::test]
+    async fn a_try_that_was_given_up_reads_nothing() {
+        let sending = Sending::new(Body::from("events"));
+        let given_up = sending.body();
+        assert!(sending.take_back());
+        assert!(to_bytes(given_up, 100).await.is_err());
+        assert_eq!(sending.progress(), Progress::Untouched);
+        assert_eq!(to_bytes(sending.body(), 100).await.unwrap(), "events");
     }
 
     #[tokio::test]
@@ -129,6 +168,6 @@ mod tests {
         assert!(to_bytes(sending.body(), 100).await.is_err());
         assert_eq!(sending.progress(), Progress::Broken);
         let empty = Sending::new(Body::empty());
-        assert!(empty.can_be_sent_again() && empty.progress() == Progress::Complete);
+        assert!(empty.take_back() && empty.progress() == Progress::Complete);
     }
 }
