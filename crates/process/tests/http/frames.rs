@@ -80,6 +80,8 @@ pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// `GET /` of the host `test` (RFC 7541, with the static table).
 pub(crate) const GET: &[u8] = b"\x82\x86\x84\x41\x04test";
 
+/// `POST /`, likewise.
+pub(crate) const POST: &[u8] = b"\x83\x86\x84\x41\x04test";
 /// `GET /endless` (RFC 7541).
 pub(crate) const ENDLESS: &[u8] = b"\x82\x86\x04\x08/endless\x41\x04test";
 

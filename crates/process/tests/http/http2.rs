@@ -15,7 +15,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::frames::{Client, GOAWAY, PING, Raw, answer, frame, next};
+use crate::frames::{
+    Client, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, POST, RST_STREAM, Raw, answer, frame, next,
+};
 use crate::stopping::{Waiting, drained, waiting};
 use crate::support::{self, PATIENCE, few, start, until};
 
@@ -221,4 +223,44 @@ async fn at_the_limit_idle_connections_make_room_and_busy_ones_stay() {
     release.notify_waiters();
     assert_eq!(answer(waits).await.unwrap().1, b"done");
     assert_eq!(answer(other_waits).await.unwrap().1, b"done");
+}
+
+/// Clients in use take the reset of a stream for a failure although they have its answer.
+#[tokio::test]
+async fn an_answer_before_the_end_of_its_request_comes_without_a_reset() {
+    let server = start(few(), Router::new().route("/", post(async || "no")));
+    let mut raw = Raw::connect(server.addr).await;
+    raw.send(&frame(HEADERS, END_HEADERS, 1, POST)).await;
+    while raw.next().await.is_none_or(|frame| frame.kind != DATA) {}
+    raw.send(&frame(DATA, END_STREAM, 1, b"late")).await;
+    raw.send(&frame(PING, 0, 0, b"8 bytes!")).await;
+    loop {
+        match raw.next().await.expect("the connection ended").kind {
+            PING => break,
+            kind => assert_ne!(kind, RST_STREAM),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_goes_on_after_its_answer_is_reset() {
+    let server = start(few(), hello().route("/", post(async || "no")));
+    let client = Client::connect(server.addr).await;
+    let mut requests = client.requests.clone().ready().await.unwrap();
+    let request = Request::post("http://test/").body(()).unwrap();
+    let (response, mut sending) = requests.send_request(request, false).unwrap();
+    assert_eq!(answer(response).await.unwrap().1, b"no");
+    let mut sent = 0;
+    let part = Bytes::from(vec![b'x'; 16_000]);
+    let reset = loop {
+        sending.reserve_capacity(part.len());
+        match timeout(PATIENCE, std::future::poll_fn(|cx| sending.poll_capacity(cx))).await.unwrap() {
+            Some(Ok(_)) => sending.send_data(part.clone(), false).unwrap(),
+            _ => break std::future::poll_fn(|cx| sending.poll_reset(cx)).await.unwrap(),
+        }
+        sent += part.len();
+        assert!(sent < 4 << 20, "{sent} bytes that nobody wants");
+    };
+    assert_eq!(reset, h2::Reason::NO_ERROR);
+    assert_eq!(client.get("/").await.1, b"hello");
 }

@@ -8,8 +8,8 @@ use process::server::Limits;
 use tokio::io::AsyncWriteExt;
 
 use crate::frames::{
-    CONTINUATION, Client, END_HEADERS, END_STREAM, ENDLESS, GET, GOAWAY, HEADERS, PREFACE, RST_STREAM, Raw,
-    SETTINGS, answer, frame,
+    CONTINUATION, Client, END_HEADERS, END_STREAM, ENDLESS, GET, GOAWAY, HEADERS, POST, PREFACE, RST_STREAM,
+    Raw, SETTINGS, answer, frame,
 };
 use crate::support::{self, Alive, few, start, until};
 
@@ -119,11 +119,10 @@ async fn a_flood_of_resets_ends_the_connection_and_leaves_no_request_behind() {
         }
     };
     let server = start(few(), hello().route("/", axum::routing::post(wait)));
-    let post = b"\x83\x86\x84\x41\x04test";
     let flood: Vec<u8> = (0..20_000_u32)
         .flat_map(|n| {
             let stream = 2 * n + 1;
-            let request = frame(HEADERS, END_HEADERS | END_STREAM, stream, post);
+            let request = frame(HEADERS, END_HEADERS | END_STREAM, stream, POST);
             [request, frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
         })
         .collect();
