@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::{Request, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -140,26 +140,12 @@ impl Raw {
 
     /// The next frame; `None` at the end of the connection.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
-        timeout(PATIENCE, self.read()).await.expect("no frame and no end came")
-    }
-
-    async fn read(&mut self) -> Option<Frame> {
-        let mut head = [0; 9];
-        self.stream.read_exact(&mut head).await.ok()?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; usize::try_from(length).unwrap()];
-        self.stream.read_exact(&mut payload).await.ok()?;
-        let stream = u32::from_be_bytes(head[5..9].try_into().unwrap());
-        Some(Frame { kind: head[3], flags: head[4], stream, payload })
+        next_frame(&mut self.stream).await
     }
 
     /// All frames until the end of the connection.
-    pub(crate) async fn rest(&mut self) -> Vec<Frame> {
-        let mut frames = Vec::new();
-        while let Some(frame) = self.next().await {
-            frames.push(frame);
-        }
-        frames
+    pub(crate) async fn rest(self) -> Vec<Frame> {
+        rest(self.stream).await
     }
 
     /// Sends `GET /` and reads its answer to its end.
@@ -172,4 +158,26 @@ impl Raw {
             }
         }
     }
+}
+
+async fn next_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
+    let read = async {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        stream.read_exact(&mut payload).await.ok()?;
+        let stream = u32::from_be_bytes(head[5..9].try_into().unwrap());
+        Some(Frame { kind: head[3], flags: head[4], stream, payload })
+    };
+    timeout(PATIENCE, read).await.expect("no frame and no end came")
+}
+
+/// All frames until the end of a connection.
+pub(crate) async fn rest(mut stream: impl AsyncRead + Unpin) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    while let Some(frame) = next_frame(&mut stream).await {
+        frames.push(frame);
+    }
+    frames
 }

@@ -11,12 +11,14 @@ use bytes::Bytes;
 use futures::{StreamExt, future::join_all, stream};
 use http::Request;
 use process::server::{Drained, Limits, Server};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::frames::{
     Client, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, POST, RST_STREAM, Raw, answer, frame, next,
+    rest,
 };
 use crate::stopping::{Waiting, drained, waiting};
 use crate::support::{self, PATIENCE, few, start, until};
@@ -180,18 +182,16 @@ async fn a_connection_without_requests_is_told_that_it_ends_whatever_else_it_sen
     let mut dumb = Raw::connect(server.addr).await;
     dumb.get(1).await;
     behaves.ended().await.unwrap();
-    let ping = frame(PING, 0, 0, b"8 bytes!");
-    let frames = loop {
-        // Until the server closes, and then until a write says so.
-        tokio::select! {
-            frames = dumb.rest() => break frames,
-            () = tokio::time::sleep(Duration::from_millis(20)) => {}
+    let (read, mut write) = dumb.stream.into_split();
+    let pings = tokio::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while write.write_all(&frame(PING, 0, 0, b"8 bytes!")).await.is_ok() {
+            tick.tick().await;
         }
-        if tokio::io::AsyncWriteExt::write_all(&mut dumb.stream, &ping).await.is_err() {
-            break dumb.rest().await;
-        }
-    };
-    assert!(frames.len() < 1000, "{} frames", frames.len());
+    });
+    let frames = rest(read).await;
+    assert!(frames.iter().any(|frame| frame.kind == GOAWAY && frame.code() == 0), "{frames:?}");
+    pings.await.unwrap();
 }
 
 #[tokio::test]
