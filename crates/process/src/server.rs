@@ -1,4 +1,6 @@
-//! An HTTP/1.1 server in which no client can take more than its share.
+//! A server of HTTP/1.1 and HTTP/2 in which no client can take more than its share.
+//!
+//! A connection speaks HTTP/2 when it begins with its preface (RFC 9113 section 3.3, prior knowledge).
 //!
 //! - **Connections** are limited. At the limit those idle longest are closed to make room (kept alive between
 //!   requests, opened without a request, slow to send a head); when every connection is at work, a new one gets a
@@ -7,6 +9,9 @@
 //! - **Time**: a head must arrive within [`Limits::head`], an idle connection ends after [`Limits::idle`], and a
 //!   client that takes no bytes of its answer for [`Limits::stall`] is cut off. Bodies have their own limits, see
 //!   [`crate::body`]; how long a handler takes is the handler's business.
+//! - **HTTP/2** has the same limits. A stream whose answer nobody takes is reset, and the connection is cut off when
+//!   nothing is taken on any; streams at one time, early resets, windows and buffers are bounded (about 1 MiB of
+//!   requests, 32 KiB of each answer); idle connections are told (GOAWAY) before they end.
 //! - **Closing** with part of a request unread is done in two steps (RFC 9112 section 9.6): the answer and the end
 //!   of our side first, then what the client still sends is discarded up to a limit, so that it sees the answer and
 //!   not a reset.
@@ -26,8 +31,11 @@ mod activity;
 mod connection;
 mod exchange;
 mod gauges;
+mod http2;
 mod linger;
+mod preface;
 mod socket;
+mod stream;
 
 use crate::cores::Cores;
 use gauges::Gauges;
@@ -48,7 +56,10 @@ pub struct Limits {
     pub connections: usize,
     /// Most bytes of a request line and headers; more is answered 431. At least 8 KiB.
     pub head_bytes: usize,
-    /// Longest time from the first byte of a request to the end of its headers.
+    /// Most requests at one time on a connection that speaks HTTP/2; more wait at the client or are refused.
+    pub streams: u32,
+    /// Longest time from the first byte of a request to the end of its headers; of a connection that speaks HTTP/2,
+    /// to the end of its preface.
     pub head: Duration,
     /// Longest time without a request.
     pub idle: Duration,
@@ -59,11 +70,12 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 16,000 connections, heads of 32 KiB within 10 s, 75 s idle, 30 s stalled, 10 s to drain.
+    /// 16,000 connections of 128 streams, heads of 32 KiB within 10 s, 75 s idle, 30 s stalled, 10 s to drain.
     fn default() -> Self {
         Self {
             connections: 16_000,
             head_bytes: 32 << 10,
+            streams: 128,
             head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             stall: Duration::from_secs(30),
@@ -141,7 +153,8 @@ impl Server {
         self.limits
     }
 
-    /// Registers `http_server_connections`, `…_evicted_total`, `…_refused_total` and `…_timed_out_total`.
+    /// Registers `http_server_connections`, `…_evicted_total`, `…_refused_total` and `…_timed_out_total`,
+    /// and `http_server_streams_stalled_total`.
     pub fn register(&self, registry: &mut Registry) {
         self.gauges.register(registry);
     }

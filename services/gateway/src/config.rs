@@ -1,6 +1,6 @@
 //! The settings of `logpipeline-gateway`.
 
-use crate::{CacheConfig, TailLimits, WriteLimits, auth, limits, redis::Address};
+use crate::{CacheConfig, Protocol, TailLimits, WriteLimits, auth, limits, redis::Address};
 use settings::Settings;
 use std::{net::SocketAddr, time::Duration};
 
@@ -18,6 +18,8 @@ pub struct Config {
     pub gateway_key: handoff::Key,
     /// Address of the producers.
     pub producer: http::Uri,
+    /// What the producers speak.
+    pub producer_protocol: Protocol,
     /// Address of the consumers' admin servers.
     pub consumer: http::Uri,
     /// How answers are kept.
@@ -56,6 +58,11 @@ impl Config {
                 "Address of the producers",
                 "http://logpipeline-producer:8080",
                 base,
+            ),
+            producer_protocol: settings.value(
+                "LOGPIPELINE_PRODUCER_PROTOCOL",
+                "What the producers are spoken to in, http/1.1 or h2c (HTTP/2 without TLS)",
+                "http/1.1",
             ),
             consumer: settings.parsed(
                 "LOGPIPELINE_CONSUMER_URL",

@@ -28,4 +28,6 @@ pub use admission::WriteLimits;
 pub use reads::{CacheConfig, Reads};
 pub use routes::{Gateway, Parts};
 pub use tail::TailLimits;
+#[cfg(feature = "service")]
+pub use upstream::Protocol;
 pub use upstream::Upstream;

@@ -1,6 +1,8 @@
 //! `logpipeline-gateway`: the door for clients, in front of producers, Kafka and PostgreSQL.
 
-use gateway::{Gateway, Parts, Reads, Upstream, auth::Keys, config::Config, limits::Limiter, redis::Redis};
+use gateway::{
+    Gateway, Parts, Protocol, Reads, Upstream, auth::Keys, config::Config, limits::Limiter, redis::Redis,
+};
 use process::{
     cores::Cores,
     health::Readiness,
@@ -34,8 +36,8 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let parts = Parts {
         keys: Keys::open(config.auth, metrics.registry(), frame.stop.clone())?,
         gateway_key: config.gateway_key,
-        producer: Upstream::remote("producer", &config.producer, &cores, &breakers),
-        consumer: Upstream::remote("consumer", &config.consumer, &cores, &breakers),
+        producer: Upstream::remote("producer", &config.producer, config.producer_protocol, &cores, &breakers),
+        consumer: Upstream::remote("consumer", &config.consumer, Protocol::Http1, &cores, &breakers),
         store: Arc::new(store.clone()),
         reads: Reads::new(config.cache, store.late_events(), redis.clone(), &breakers, metrics.registry()),
         topic: topic.viewer(),

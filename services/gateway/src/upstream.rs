@@ -5,7 +5,12 @@ mod body;
 #[cfg(feature = "service")]
 mod endpoints;
 #[cfg(feature = "service")]
+mod protocol;
+#[cfg(feature = "service")]
 mod remote;
+
+#[cfg(feature = "service")]
+pub use protocol::Protocol;
 
 use axum::{
     Router,
@@ -37,8 +42,14 @@ impl Upstream {
     /// A service at `http://host:port`, at all addresses that the host has; each gets a breaker, called `name` and the
     /// address. Needs a runtime, which looks for the addresses.
     #[cfg(feature = "service")]
-    pub fn remote(name: &'static str, base: &http::Uri, cores: &Cores, breakers: &Breakers) -> Upstream {
-        let remote = std::sync::Arc::new(remote::Remote::new(name, base, cores, breakers.clone()));
+    pub fn remote(
+        name: &'static str,
+        base: &http::Uri,
+        protocol: Protocol,
+        cores: &Cores,
+        breakers: &Breakers,
+    ) -> Upstream {
+        let remote = std::sync::Arc::new(remote::Remote::new(name, base, protocol, cores, breakers.clone()));
         let call = move |request| {
             let remote = remote.clone();
             async move { Ok(remote.call(request).await) }

@@ -17,13 +17,16 @@ const SERVICE: Service = Service {
     version: env!("CARGO_PKG_VERSION"),
 };
 
+/// A gateway that speaks HTTP/2 sends all its writes on few connections: as many as it has under way by default.
+const STREAMS: u32 = 1024;
+
 fn main() -> ExitCode {
     service::main(SERVICE, Config::read, run)
 }
 
 async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let mut metrics = Metrics::new("logpipeline");
-    let server = Server::bind(config.listen, Limits::default())?;
+    let server = Server::bind(config.listen, Limits { streams: STREAMS, ..Limits::default() })?;
     let breakers = Breakers::register(metrics.registry());
     let topic = Topic::new(config.kafka, kafka::Metrics::register(metrics.registry()))?;
     let writer = topic.writer()?;

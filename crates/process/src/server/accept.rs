@@ -61,7 +61,7 @@ impl<'a> Acceptor<'a> {
         http.max_header_size(limits.head_bytes).max_buf_size(limits.head_bytes.max(READ_BUFFER));
         let times = Times::of(&limits);
         // `with_state` makes the routes once instead of for each request.
-        let shared = Shared { http, router: app.with_state(()), times, gauges };
+        let shared = Shared { http, router: app.with_state(()), limits, times, gauges };
         Self {
             cores,
             limits,

@@ -34,7 +34,7 @@ const GRACE: Millis = 1000;
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Waits for a request without buffers.
+    /// Waits for a request with no buffer that it could do without.
     Parked,
     /// Waits for the next request.
     Idle,
@@ -42,7 +42,7 @@ pub(super) enum Phase {
     Head,
     /// A request is being handled or answered.
     Busy,
-    /// Answered and closed on our side; discards what the client still sends.
+    /// Answered and about to end: the client may still have to see it.
     Lingering,
     /// Ended.
     Closed,
@@ -132,6 +132,10 @@ pub(super) struct Activity {
     open_parts: AtomicU32,
     /// The last request's body was not read to its end.
     unread: AtomicBool,
+    /// Pieces of answers that wait for the client's HTTP/2 windows or for the socket.
+    pieces: AtomicU32,
+    /// When the last of them went, or the first one came.
+    piece_moved: AtomicU64,
 }
 
 impl Activity {
@@ -141,6 +145,8 @@ impl Activity {
             stalled: AtomicU64::new(0),
             open_parts: AtomicU32::new(0),
             unread: AtomicBool::new(false),
+            pieces: AtomicU32::new(0),
+            piece_moved: AtomicU64::new(0),
         };
         activity.enter(Phase::Parked, now);
         activity
@@ -159,7 +165,18 @@ impl Activity {
         if phase == Phase::Idle && self.open_parts.load(Ordering::Acquire) > 0 {
             phase = Phase::Busy;
         }
-        Snapshot { phase, since: word >> PHASE_BITS, stalled: self.stalled.load(Ordering::Relaxed) }
+        let mut stalled = self.stalled.load(Ordering::Relaxed);
+        if stalled == 0 && self.pieces.load(Ordering::Acquire) > 0 {
+            stalled = self.piece_moved.load(Ordering::Acquire);
+        }
+        Snapshot { phase, since: word >> PHASE_BITS, stalled }
+    }
+
+    /// Nothing is to be done any more, unless a request is still at work or on its way.
+    pub(super) fn leave(&self, now: Millis) {
+        if self.snapshot().phase != Phase::Busy {
+            self.enter(Phase::Lingering, now);
+        }
     }
 
     /// Between [`Phase::Parked`] and [`Phase::Idle`]; it has been waiting all the same.
@@ -196,6 +213,19 @@ impl Activity {
 
     pub(super) fn has_unread_body(&self) -> bool {
         self.unread.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn piece_given(&self, clock: Clock) {
+        // First the time: with a piece and an old time the client would look as if it had waited since then.
+        if self.pieces.load(Ordering::Acquire) == 0 {
+            self.piece_moved.store(clock.now(), Ordering::Release);
+        }
+        self.pieces.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn piece_taken(&self, clock: Clock) {
+        self.piece_moved.store(clock.now(), Ordering::Release);
+        self.pieces.fetch_sub(1, Ordering::AcqRel);
     }
 
     pub(super) fn write_blocked(&self, clock: Clock) {

@@ -1,4 +1,5 @@
 //! One connection's life: parked (a socket and nothing else), active (hyper speaks HTTP on it), parked again, closed.
+//! One that speaks HTTP/2 stays active, see [`super::http2`].
 
 use std::io::Read;
 use std::pin::Pin;
@@ -11,10 +12,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use super::Limits;
 use super::activity::{Activity, Clock, Millis, Phase, Times, Verdict};
 use super::exchange::App;
 use super::gauges::Gauges;
 use super::linger::linger;
+use super::preface::{PREFACE, Version, version};
 use super::socket::Socket;
 
 /// What the acceptor and a connection's task share.
@@ -55,14 +58,14 @@ impl Handle {
             && self.activity.snapshot().evictable(now)
     }
 
-    async fn orders(&self) -> Orders {
+    pub(super) async fn orders(&self) -> Orders {
         self.wake.notified().await;
         Orders(self.orders.swap(0, Ordering::AcqRel))
     }
 }
 
 #[derive(Clone, Copy)]
-struct Orders(u8);
+pub(super) struct Orders(u8);
 
 impl Orders {
     fn has(self, order: Order) -> bool {
@@ -75,6 +78,7 @@ impl Orders {
 pub(super) struct Shared {
     pub(super) http: http1::Builder,
     pub(super) router: axum::Router,
+    pub(super) limits: Limits,
     pub(super) times: Times,
     pub(super) gauges: Gauges,
 }
@@ -86,9 +90,15 @@ pub(super) async fn run(stream: std::net::TcpStream, handle: Arc<Handle>, shared
         Ok(stream) => stream,
         Err(error) => return tracing::debug!(%error, "a connection ended before it began"),
     };
-    let mut connection = Connection { handle, shared, draining: false };
+    let mut connection = Connection { handle, shared, version: None, draining: false };
     let mut socket = Socket::new(stream, Arc::clone(&connection.handle));
     while connection.request_came(&mut socket).await {
+        match connection.version(&mut socket).await {
+            Some(Version::One) => {}
+            // Boxed: its state is large, and an idle connection of HTTP/1.1 would have room for it as well.
+            Some(Version::Two) => return Box::pin(connection.speak_http2(socket)).await,
+            None => return,
+        }
         match connection.speak(socket).await {
             Next::Park(parked) => socket = parked,
             Next::Close => return,
@@ -125,20 +135,25 @@ fn take_waiting(socket: &mut Socket) -> bool {
 }
 
 /// What orders mean for a connection at this moment.
-enum Course {
+pub(super) enum Course {
     GoOn,
     Park,
     /// Ask hyper to end after this request.
     Drain,
     /// Leave hyper, which has nothing to do, and see whether one more request has arrived.
     DrainIdle,
+    /// End: nothing is to be done here any more.
+    Leave,
+    /// End at once.
     Close,
 }
 
-struct Connection {
-    handle: Arc<Handle>,
-    shared: Arc<Shared>,
-    draining: bool,
+pub(super) struct Connection {
+    pub(super) handle: Arc<Handle>,
+    pub(super) shared: Arc<Shared>,
+    /// What the client speaks, once its first bytes have told.
+    pub(super) version: Option<Version>,
+    pub(super) draining: bool,
 }
 
 impl Connection {
@@ -151,14 +166,18 @@ impl Connection {
             return take_waiting(socket);
         }
         self.handle.activity.keep_waiting(Phase::Parked);
-        let mut first = [0];
+        let mut first = [0; PREFACE.len()];
         loop {
             tokio::select! {
                 biased;
-                arrived = socket.stream.peek(&mut first) => return arrived.is_ok_and(|length| length > 0),
+                arrived = socket.stream.peek(&mut first) => {
+                    let length = arrived.unwrap_or(0);
+                    self.version = self.version.or_else(|| version(&first[..length]));
+                    return length > 0;
+                }
                 orders = self.handle.orders() => match self.course(orders) {
                     Course::GoOn | Course::Park => {}
-                    Course::Close => return false,
+                    Course::Leave | Course::Close => return false,
                     Course::Drain | Course::DrainIdle => return take_waiting(socket),
                 },
             }
@@ -181,7 +200,7 @@ impl Connection {
                 orders = self.handle.orders() => match self.course(orders) {
                     Course::GoOn => {}
                     Course::Drain => http.as_mut().graceful_shutdown(),
-                    Course::Close => return Next::Close,
+                    Course::Leave | Course::Close => return Next::Close,
                     Course::Park | Course::DrainIdle => {
                         let parts = Pin::into_inner(http).into_parts();
                         let mut socket = parts.io.into_inner();
@@ -200,20 +219,21 @@ impl Connection {
         if still_sending && !socket.ended { Next::Linger(socket.stream) } else { Next::Close }
     }
 
-    async fn linger(&mut self, stream: TcpStream) {
+    pub(super) async fn linger(&mut self, stream: TcpStream) {
         self.handle.activity.enter(Phase::Lingering, self.handle.clock.now());
         let mut lingering = Box::pin(linger(stream));
         loop {
             tokio::select! {
                 () = &mut lingering => return,
-                orders = self.handle.orders() => if let Course::Close = self.course(orders) {
-                    return;
+                orders = self.handle.orders() => match self.course(orders) {
+                    Course::Leave | Course::Close => return,
+                    Course::GoOn | Course::Park | Course::Drain | Course::DrainIdle => {}
                 },
             }
         }
     }
 
-    fn course(&mut self, orders: Orders) -> Course {
+    pub(super) fn course(&mut self, orders: Orders) -> Course {
         let now = self.handle.clock.now();
         let snapshot = self.handle.activity.snapshot();
         if orders.has(Order::Abort) {
@@ -221,7 +241,7 @@ impl Connection {
         }
         if orders.has(Order::Evict) && snapshot.evictable(now) {
             self.shared.gauges.evicted.inc();
-            return Course::Close;
+            return Course::Leave;
         }
         if orders.has(Order::Drain) {
             let at_once = !std::mem::replace(&mut self.draining, true) && snapshot.phase == Phase::Idle;
@@ -234,7 +254,8 @@ impl Connection {
             Verdict::Park => Course::Park,
             Verdict::Close => {
                 self.shared.gauges.timed_out.inc();
-                Course::Close
+                let idle = matches!(snapshot.phase, Phase::Parked | Phase::Idle) && snapshot.stalled == 0;
+                if idle { Course::Leave } else { Course::Close }
             }
         }
     }

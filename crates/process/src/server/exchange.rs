@@ -9,12 +9,13 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::routing::future::RouteFuture;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::{Frame, Incoming, SizeHint};
 use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::connection::Handle;
+use super::linger::discard;
 
 /// The app as hyper calls it, for one connection.
 #[derive(Debug)]
@@ -37,11 +38,13 @@ impl hyper::service::Service<Request<Incoming>> for App {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.handle.activity.exchange_began();
         let part = Part::begin(&self.handle);
+        let version = request.version();
         let request = request.map(|body| {
             if body.is_end_stream() {
                 Body::empty()
             } else {
-                Body::new(RequestBody { body, read_whole: false, part: Part::begin(&self.handle) })
+                let part = Part::begin(&self.handle);
+                Body::new(RequestBody { body: Some(body), read_whole: false, version, part })
             }
         });
         Answer { future: self.router.clone().call(request), part: Some(part) }
@@ -50,12 +53,12 @@ impl hyper::service::Service<Request<Incoming>> for App {
 
 /// While it lives the connection is busy.
 #[derive(Debug)]
-struct Part {
+pub(super) struct Part {
     handle: Arc<Handle>,
 }
 
 impl Part {
-    fn begin(handle: &Arc<Handle>) -> Self {
+    pub(super) fn begin(handle: &Arc<Handle>) -> Self {
         handle.activity.part_began();
         Self { handle: Arc::clone(handle) }
     }
@@ -89,8 +92,10 @@ impl Future for Answer {
 
 /// A request's body that tells whether it was read to its end.
 struct RequestBody {
-    body: Incoming,
+    /// There until this is dropped.
+    body: Option<Incoming>,
     read_whole: bool,
+    version: Version,
     part: Part,
 }
 
@@ -102,24 +107,29 @@ impl HttpBody for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
         self.read_whole = frame.is_none();
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map(HttpBody::size_hint).unwrap_or_default()
     }
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        if !self.read_whole && !self.body.is_end_stream() {
-            self.part.handle.activity.body_left_unread();
+        match self.body.take() {
+            Some(body) if !self.read_whole && !body.is_end_stream() => match self.version {
+                Version::HTTP_2 => discard(body),
+                _ => self.part.handle.activity.body_left_unread(),
+            },
+            _ => {}
         }
     }
 }

@@ -10,6 +10,7 @@ pub(super) struct Gauges {
     pub(super) evicted: Counter,
     pub(super) refused: Counter,
     pub(super) timed_out: Counter,
+    pub(super) stalled_streams: Counter,
 }
 
 impl Gauges {
@@ -29,6 +30,11 @@ impl Gauges {
             "http_server_connections_timed_out",
             "Connections closed for a slow head, a stalled answer or long idleness",
             self.timed_out.clone(),
+        );
+        registry.register(
+            "http_server_streams_stalled",
+            "HTTP/2 streams reset because the client took nothing of their answer",
+            self.stalled_streams.clone(),
         );
     }
 }

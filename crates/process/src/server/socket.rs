@@ -18,12 +18,14 @@ pub(super) struct Socket {
     pub(super) unused: Bytes,
     /// The client has closed its side.
     pub(super) ended: bool,
+    /// The first bytes after a pause begin a request's head.
+    pub(super) times_heads: bool,
     handle: Arc<Handle>,
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, handle: Arc<Handle>) -> Self {
-        Self { stream, unused: Bytes::new(), ended: false, handle }
+        Self { stream, unused: Bytes::new(), ended: false, times_heads: true, handle }
     }
 
     fn wrote<T>(&self, result: Poll<T>) -> Poll<T> {
@@ -49,10 +51,10 @@ impl AsyncRead for Socket {
             buf.put_slice(&self.unused[..length]);
             self.unused.advance(length);
         }
-        if buf.filled().len() > before {
-            self.handle.activity.received(self.handle.clock);
-        } else {
+        if buf.filled().len() == before {
             self.ended = true;
+        } else if self.times_heads {
+            self.handle.activity.received(self.handle.clock);
         }
         Poll::Ready(Ok(()))
     }

@@ -5,6 +5,14 @@ mod bodies;
 #[cfg(test)]
 mod endpoints;
 #[cfg(test)]
+mod frames;
+#[cfg(test)]
+mod http2;
+#[cfg(test)]
+mod http2_abuse;
+#[cfg(test)]
+mod http2_stalls;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod stopping;

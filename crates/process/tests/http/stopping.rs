@@ -15,13 +15,13 @@ use tokio::time::timeout;
 use crate::support::{Client, PATIENCE, Running, few, start, until};
 
 /// `GET /wait` answers when told to; `started` counts requests that wait.
-struct Waiting {
-    started: Arc<Semaphore>,
-    release: Arc<Notify>,
-    server: Running,
+pub(crate) struct Waiting {
+    pub(crate) started: Arc<Semaphore>,
+    pub(crate) release: Arc<Notify>,
+    pub(crate) server: Running,
 }
 
-fn waiting(limits: Limits) -> Waiting {
+pub(crate) fn waiting(limits: Limits) -> Waiting {
     let (started, release) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
     let (begun, go) = (Arc::clone(&started), Arc::clone(&release));
     let wait = move || {
@@ -37,7 +37,7 @@ fn waiting(limits: Limits) -> Waiting {
     Waiting { started, release, server: start(limits, app) }
 }
 
-async fn drained(server: Running) -> Drained {
+pub(crate) async fn drained(server: Running) -> Drained {
     timeout(PATIENCE, server.served).await.expect("the server does not end").unwrap()
 }
 

@@ -1,6 +1,8 @@
 //! A server to test and a client that does exactly what it is told.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -121,5 +123,29 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
     while !condition().await {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         tick.tick().await;
+    }
+}
+
+/// How many of something there are.
+#[derive(Clone, Default)]
+pub(crate) struct Alive(Arc<AtomicUsize>);
+
+/// One of them.
+pub(crate) struct Life(Alive);
+
+impl Alive {
+    pub(crate) fn begin(&self) -> Life {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Life(self.clone())
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

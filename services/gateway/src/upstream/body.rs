@@ -23,7 +23,6 @@ pub(super) enum Progress {
 }
 
 /// A body that several tries can send, as long as none has begun.
-#[derive(Clone)]
 pub(super) struct Sending(Arc<Shared>);
 
 struct Shared {
@@ -36,7 +35,20 @@ struct State {
     progress: Progress,
     /// When all of it was read, or it broke off.
     ended: Option<Instant>,
+    /// The try that may read it. One that was given up can still be somewhere in a queue of its connection.
+    turn: usize,
 }
+
+/// The body as one try reads it.
+struct Turn {
+    shared: Arc<Shared>,
+    number: usize,
+}
+
+/// Nobody waits for what this try sends.
+#[derive(Debug, thiserror::Error)]
+#[error("the body was taken back")]
+struct TakenBack;
 
 impl Sending {
     pub(super) fn new(body: Body) -> Sending {
@@ -46,34 +58,42 @@ impl Sending {
             true => (Progress::Complete, Some(Instant::now())),
             false => (Progress::Untouched, None),
         };
-        Sending(Arc::new(Shared { is_empty, state: Mutex::new(State { body, progress, ended }) }))
+        let state = Mutex::new(State { body, progress, ended, turn: 0 });
+        Sending(Arc::new(Shared { is_empty, state }))
     }
 
     /// The body, for one try.
     pub(super) fn body(&self) -> Body {
-        Body::new(self.clone())
+        let number = self.0.lock().turn;
+        Body::new(Turn { shared: self.0.clone(), number })
     }
 
     pub(super) fn progress(&self) -> Progress {
-        self.lock().progress
+        self.0.lock().progress
     }
 
-    /// Whether another try can send it: nothing of it was read, or there is nothing to read.
-    pub(super) fn can_be_sent_again(&self) -> bool {
-        self.0.is_empty || self.progress() == Progress::Untouched
+    /// Takes the body back from the last try, so that another one can send it: true when nothing of it was read, or
+    /// there is nothing to read.
+    pub(super) fn take_back(&self) -> bool {
+        let mut state = self.0.lock();
+        let untouched = self.0.is_empty || state.progress == Progress::Untouched;
+        state.turn += usize::from(untouched);
+        untouched
     }
 
     /// When all of it was read, or it broke off.
     pub(super) fn ended(&self) -> Option<Instant> {
-        self.lock().ended
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().ended
     }
 }
 
-impl http_body::Body for Sending {
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl http_body::Body for Turn {
     type Data = axum::body::Bytes;
     type Error = Error;
 
@@ -81,7 +101,10 @@ impl http_body::Body for Sending {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Error>>> {
-        let mut state = self.lock();
+        let mut state = self.shared.lock();
+        if state.turn != self.number {
+            return Poll::Ready(Some(Err(Error::new(TakenBack))));
+        }
         if state.progress == Progress::Untouched {
             state.progress = Progress::Begun;
         }
@@ -99,11 +122,12 @@ impl http_body::Body for Sending {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.lock().body.is_end_stream()
+        let state = self.shared.lock();
+        state.turn == self.number && state.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.lock().body.size_hint()
+        self.shared.lock().body.size_hint()
     }
 }
 
@@ -116,12 +140,22 @@ mod tests {
     async fn a_body_can_be_sent_again_until_somebody_reads_it() {
         let sending = Sending::new(Body::from("events"));
         drop(sending.body());
-        assert!(sending.can_be_sent_again());
+        assert!(sending.take_back());
         assert!(sending.ended().is_none());
         assert_eq!(to_bytes(sending.body(), 100).await.unwrap(), "events");
         assert_eq!(sending.progress(), Progress::Complete);
-        assert!(!sending.can_be_sent_again());
+        assert!(!sending.take_back());
         assert!(sending.ended().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_try_that_was_given_up_reads_nothing() {
+        let sending = Sending::new(Body::from("events"));
+        let given_up = sending.body();
+        assert!(sending.take_back());
+        assert!(to_bytes(given_up, 100).await.is_err());
+        assert_eq!(sending.progress(), Progress::Untouched);
+        assert_eq!(to_bytes(sending.body(), 100).await.unwrap(), "events");
     }
 
     #[tokio::test]
@@ -131,6 +165,6 @@ mod tests {
         assert!(to_bytes(sending.body(), 100).await.is_err());
         assert_eq!(sending.progress(), Progress::Broken);
         let empty = Sending::new(Body::empty());
-        assert!(empty.can_be_sent_again() && empty.progress() == Progress::Complete);
+        assert!(empty.take_back() && empty.progress() == Progress::Complete);
     }
 }

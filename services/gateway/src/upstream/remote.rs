@@ -4,16 +4,14 @@
 use super::{
     body::{Progress, Sending},
     endpoints::{Chosen, Endpoints, NoEndpoint},
+    protocol::Protocol,
 };
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header, uri::Authority},
     response::IntoResponse,
 };
-use hyper_util::{
-    client::legacy::{Client, Error, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_util::client::legacy::{Client, Error, connect::HttpConnector};
 use process::{
     cores::{Cores, PerCore},
     problem::Problem,
@@ -23,14 +21,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tower::retry::budget::{Budget, TpsBudget};
 
-/// Longest wait for a connection.
-const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 /// Longest wait for the head of an answer once the request is sent; somewhat longer than the producer waits for Kafka.
 pub(super) const ANSWERED_WITHIN: Duration = Duration::from_secs(35);
 /// And for a request whose body does not end.
 const ENDS_WITHIN: Duration = Duration::from_secs(120);
-/// A connection that is not used for so long is closed, before the other side does so in the middle of a request.
-const IDLE: Duration = Duration::from_secs(30);
 /// Addresses that one request may try.
 const TRIES: usize = 3;
 /// Tries beyond the first, as a share of the requests of the last ten seconds: more would make an outage worse.
@@ -50,6 +44,7 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 /// All addresses of a service, and the connections to them.
 pub(super) struct Remote {
     name: &'static str,
+    protocol: Protocol,
     client: PerCore<Client<HttpConnector, Body>>,
     host: HeaderValue,
     endpoints: Arc<Endpoints>,
@@ -58,23 +53,20 @@ pub(super) struct Remote {
 
 impl Remote {
     /// The service at `base`, which has a host.
-    pub(super) fn new(name: &'static str, base: &Uri, cores: &Cores, breakers: Breakers) -> Remote {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECTED_WITHIN));
-        connector.set_nodelay(true);
-        let client = cores.each(|| {
-            Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE)
-                .set_host(false)
-                .build(connector.clone())
-        });
+    pub(super) fn new(
+        name: &'static str,
+        base: &Uri,
+        protocol: Protocol,
+        cores: &Cores,
+        breakers: Breakers,
+    ) -> Remote {
+        let client = cores.each(|| protocol.client());
         let authority = base.authority().map_or("", Authority::as_str);
         let host = HeaderValue::from_str(authority).expect("an authority is ASCII without blanks");
         let name_or_address = base.host().unwrap_or("").trim_matches(['[', ']']).to_owned();
         let endpoints = Endpoints::start(name, name_or_address, base.port_u16().unwrap_or(80), breakers);
         let retries = TpsBudget::new(Duration::from_secs(10), RETRIES_A_SECOND, RETRY_SHARE);
-        Remote { name, client, host, endpoints, retries }
+        Remote { name, protocol, client, host, endpoints, retries }
     }
 
     /// Sends the request to one address after the other until it has an answer, as long as that is safe: nothing of its
@@ -82,7 +74,12 @@ impl Remote {
     pub(super) async fn call(&self, request: Request<Body>) -> Response<Body> {
         let (mut head, body) = request.into_parts();
         HOP_BY_HOP.iter().for_each(|name| drop(head.headers.remove(name)));
-        head.headers.insert(header::HOST, self.host.clone());
+        head.version = self.protocol.version();
+        match self.protocol {
+            Protocol::Http1 => drop(head.headers.insert(header::HOST, self.host.clone())),
+            // Its place is taken by the address (RFC 9113 section 8.3.1), which another name would contradict.
+            Protocol::H2c => drop(head.headers.remove(header::HOST)),
+        }
         let sending = Sending::new(body);
         self.retries.deposit();
         let mut tried = Vec::new();
@@ -101,7 +98,7 @@ impl Remote {
             if sending.progress() == Progress::Broken {
                 break Problem::new(StatusCode::BAD_REQUEST, "the request's body broke off");
             }
-            let again = sending.can_be_sent_again() && tried.len() < TRIES && self.retries.withdraw();
+            let again = tried.len() < TRIES && sending.take_back() && self.retries.withdraw();
             if !again {
                 break self.unavailable(why, Duration::from_secs(1));
             }
