@@ -16,7 +16,8 @@ Runs the suites named, or all of them. Can be run any number of times; what is m
                 the API fuzzed by its OpenAPI document
                (LOGPIPELINE_TEST_SOAK: how long one of the outages lasts, 60s unless set)
   browser      the web page in headless Chromium
-  alerts       the alert rules: their syntax, and when they fire and when not
+  alerts       the alert rules: their syntax, when they fire and when not; then each fault on a running system, and what a
+               real Prometheus tells of it; dashboards and docs/metrics.md against what the services show
   operator     the control path   (nothing to run yet: there is no operator in the tree)
   e2e          a whole cluster    (nothing to run yet: there is no operator in the tree)
 EOF
@@ -106,7 +107,7 @@ integration() {
   # The programs that the tests start.
   run cargo build --locked --workspace --all-features --exclude browser-tests
   run real_parts
-  run cargo test --locked --workspace --all-features --exclude browser-tests --exclude layout-tests --test '*'
+  run cargo test --locked --workspace --all-features --exclude browser-tests --exclude layout-tests --exclude alert-tests --test '*'
   fuzz_api
 }
 
@@ -144,6 +145,9 @@ alerts() {
   PATH="$(hack/prometheus.sh path):$PATH"
   run promtool check rules monitoring/alerts.yaml
   run promtool test rules monitoring/alerts_test.yaml
+  need_librdkafka
+  run cargo build --locked --workspace --all-features --exclude browser-tests
+  run cargo test --locked --workspace --all-features --exclude browser-tests --test alerts
 }
 
 operator() { leave_out "operator: there is no operator in the tree yet"; }

@@ -235,6 +235,8 @@ fn of_answering(thresholds: &Thresholds, words: &Words<'_>) -> Vec<Alert> {
     const REQUESTS: &str = "http_server_request_duration_seconds";
     const GATEWAY: &str = "component=\"gateway\"";
     let answers = |labels: &str| words.rate(&format!("{REQUESTS}_count"), labels);
+    // What fails after a long wait is an error, which has its own alert.
+    let good = format!("{GATEWAY},status!~\"5..\"");
     vec![
         Alert {
             name: "LogPipelineErrors",
@@ -254,8 +256,8 @@ fn of_answering(thresholds: &Thresholds, words: &Words<'_>) -> Vec<Alert> {
             expr: format!(
                 "histogram_quantile(0.95, sum by ({PIPELINE}, method, route, le) ({})) > {latency_seconds} and sum by \
                  ({PIPELINE}, method, route) ({}) > 0.2",
-                words.rate(&format!("{REQUESTS}_bucket"), GATEWAY),
-                answers(GATEWAY),
+                words.rate(&format!("{REQUESTS}_bucket"), &good),
+                answers(&good),
             ),
             for_seconds: slow_seconds,
             summary: "one in twenty {{ $labels.method }} {{ $labels.route }} takes longer than {{ $value | humanizeDuration }}",

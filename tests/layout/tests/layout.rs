@@ -34,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("layout-tests", &[]),
     ("browser-tests", &[]),
+    ("alert-tests", &["fault-tests"]),
     ("fault-tests", &["handoff", "topic"]),
 ];
 const SHARED: &[&str] = &["record", "resilience", "handoff", "process", "settings", "topic", "store"];

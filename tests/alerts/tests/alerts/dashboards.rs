@@ -4,7 +4,7 @@ use crate::prometheus::Prometheus;
 use monitoring::dashboards;
 
 /// Panels of what does not happen in everyday traffic.
-const EMPTY: &[&str] = &["Requests that are not let in", "Decisions on limits"];
+const EMPTY: &[&str] = &["Requests that are not let in"];
 
 pub(crate) async fn show_what_there_is(prometheus: &Prometheus) {
     let mut wrong = Vec::new();

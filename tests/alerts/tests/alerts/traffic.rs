@@ -27,8 +27,8 @@ enum Act {
 impl Traffic {
     /// Everyday traffic: no organisation is much larger than another, and questions repeat.
     pub(crate) fn everyday(url: &str) -> Traffic {
-        let write = |number| client(url, number, Duration::from_millis(200), Act::Write(5));
-        let ask = |path| move |number| client(url, number, Duration::from_millis(50), Act::Ask(path));
+        let write = |number| client(url, &of(number), Duration::from_millis(200), Act::Write(5));
+        let ask = |path| move |number| client(url, &of(number), Duration::from_millis(50), Act::Ask(path));
         let questions = ["/api/v1/logs?limit=5", "/api/v1/stats", "/api/v1/logs?limit=5&level=ERROR"];
         let readers = questions.into_iter().flat_map(|path| (0..2).map(ask(path)));
         Traffic((0..ORGANISATIONS).map(write).chain(readers).collect())
@@ -36,17 +36,23 @@ impl Traffic {
 
     /// One organisation that writes far more than all others.
     pub(crate) fn hot(url: &str) -> Traffic {
-        Traffic((0..2).map(|_| client(url, 0, Duration::from_millis(20), Act::Write(200))).collect())
+        Traffic((0..2).map(|_| client(url, "hot", Duration::from_millis(20), Act::Write(200))).collect())
     }
 
     /// Questions that nobody asked before.
     pub(crate) fn curious(url: &str) -> Traffic {
-        Traffic((0..6).map(|number| client(url, number, Duration::from_millis(100), Act::AskAnew)).collect())
+        Traffic(
+            (0..6).map(|number| client(url, &of(number), Duration::from_millis(100), Act::AskAnew)).collect(),
+        )
     }
 }
 
-fn client(url: &str, organization: usize, period: Duration, act: Act) -> JoinHandle<()> {
-    let client = Client::new(url, &format!("org-{organization}"));
+fn of(number: usize) -> String {
+    format!("org-{number}")
+}
+
+fn client(url: &str, organization: &str, period: Duration, act: Act) -> JoinHandle<()> {
+    let client = Client::new(url, organization);
     tokio::spawn(async move {
         let mut tick = interval(period);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

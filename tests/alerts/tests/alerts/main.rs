@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod dashboards;
+mod metrics_page;
 mod prometheus;
 mod redis;
 mod traffic;
@@ -15,10 +16,12 @@ use fault_tests::{
     run::{System, free_ports},
     service::Service,
 };
+use metrics_page::MetricsPage;
 use prometheus::Prometheus;
 use redis::Redis;
 use std::{
     collections::BTreeSet,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
@@ -29,16 +32,23 @@ const WITHIN: Duration = Duration::from_secs(90);
 /// How long the alerts are watched when they are as they should be: longer than every window and wait of the rules.
 const WATCHED: Duration = Duration::from_secs(15);
 
-/// A partition stores slowly when the network to the database is slow: few records a transaction.
-const CONSUMER: &[(&str, &str)] = &[("LOGPIPELINE_BATCH_RECORDS", "100")];
-/// So that organisations are not the limit.
-const GATEWAY: &[(&str, &str)] = &[("LOGPIPELINE_CACHE_PRESENT", "1s")];
+/// Each row of the hot organisation costs the database a millisecond, so that its partition's consumer has a limit that
+/// this machine can exceed.
+const HOT_ROWS_COST: &str = "
+    CREATE FUNCTION costs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END $$;
+    CREATE TRIGGER hot_rows_cost BEFORE INSERT ON logs FOR EACH ROW WHEN (NEW.organization_id = 'hot')
+    EXECUTE FUNCTION costs()";
+const HOT_ROWS_COST_NOTHING: &str = "DROP TRIGGER hot_rows_cost ON logs";
+/// Transactions of hot rows stay far below their time limit.
+const CONSUMER: &[(&str, &str)] = &[("LOGPIPELINE_BATCH_RECORDS", "1000")];
 
 struct Stage {
     system: System,
     prometheus: Prometheus,
     redis: Redis,
     url: String,
+    targets: Vec<(&'static str, String)>,
+    limits: PathBuf,
     _gateway: Service,
 }
 
@@ -48,7 +58,14 @@ impl Stage {
         let redis = Redis::start();
         let ports = free_ports(2).unwrap();
         let url = format!("http://127.0.0.1:{}", ports[0]);
-        let settings = [GATEWAY, &[("LOGPIPELINE_REDIS_URL", redis.url.as_str())]].concat();
+        let limits = system.parts.directory().join("limits.json");
+        std::fs::write(&limits, limits_of(900_000)).unwrap();
+        let settings = [
+            ("LOGPIPELINE_REDIS_URL", redis.url.as_str()),
+            ("LOGPIPELINE_RATE_LIMITS_FILE", limits.to_str().unwrap()),
+            // Nobody is there: its metrics show.
+            ("LOGPIPELINE_JWKS_URL", "http://127.0.0.1:1/keys"),
+        ];
         let gateway = Service::gateway(&system.parts, ports[0], &system.urls[0], &settings).unwrap();
         let client = Client::new(&url, "org-0");
         until("the gateway takes events", async || {
@@ -59,7 +76,7 @@ impl Stage {
         targets.extend(system.producers.iter().map(|of| ("producer", of.admin().unwrap())));
         targets.extend(system.consumers.iter().map(|of| ("consumer", of.admin().unwrap())));
         let prometheus = Prometheus::start(system.parts.directory(), ports[1], &targets);
-        Stage { system, prometheus, redis, url, _gateway: gateway }
+        Stage { system, prometheus, redis, url, targets, limits, _gateway: gateway }
     }
 
     /// Waits until exactly these fire, and watches them for a while. Until then others may be pending, but none may fire.
@@ -94,6 +111,23 @@ impl Stage {
         }
     }
 
+    /// After all of the faults every metric has something to show, but for these.
+    async fn shows_all_metrics(&self) {
+        std::fs::write(&self.limits, limits_of(950_000)).unwrap();
+        let stranger = fault_tests::load::http().get(format!("{}/api/v1/stats", self.url));
+        assert_eq!(stranger.bearer_auth("not.a.token").send().await.unwrap().status(), 401);
+        let mut page = MetricsPage::new();
+        until("the new limits show", async || {
+            page = MetricsPage::new();
+            for (component, address) in &self.targets {
+                page.collect(component, address).await;
+            }
+            page.has("logpipeline_rate_limit_file_changes")
+        })
+        .await;
+        page.compare();
+    }
+
     /// Waits until nothing fires any more.
     async fn calms_down(&self, what: &str) {
         let begun = Instant::now();
@@ -106,6 +140,11 @@ impl Stage {
             sleep(Duration::from_millis(500)).await;
         }
     }
+}
+
+/// Limits that nobody reaches.
+fn limits_of(per_second: u32) -> String {
+    format!(r#"{{"organizations":{{"*":{{"write":{{"perSecond":{per_second},"burst":1000000}}}}}}}}"#)
 }
 
 /// Alerts about something that happened and is over.
@@ -155,11 +194,11 @@ async fn each_fault_has_its_alerts_and_no_others() {
     stage.fires("somebody writes to the topic what is no event", &["DeadLetters"]).await;
     stage.calms_down("the topic").await;
 
-    parts.database_proxy.set(Mode::Slow(Duration::from_millis(30)));
+    parts.sql(HOT_ROWS_COST).await.unwrap();
     let hot = Traffic::hot(&stage.url);
     stage.fires("an organisation is hot", &["HotPartition", "Lag"]).await;
     drop(hot);
-    parts.database_proxy.set(Mode::Pass);
+    parts.sql(HOT_ROWS_COST_NOTHING).await.unwrap();
     stage.calms_down("the hot organisation").await;
 
     let curious = Traffic::curious(&stage.url);
@@ -167,6 +206,7 @@ async fn each_fault_has_its_alerts_and_no_others() {
     drop(curious);
     stage.calms_down("the cache").await;
 
+    stage.shows_all_metrics().await;
     stage.system.consumers.iter().for_each(Service::terminate);
     stage.fires("no consumer is there", &["Down", "Lag"]).await;
     stage.system.consumers.iter().for_each(Service::want);
