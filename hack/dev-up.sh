@@ -80,7 +80,7 @@ mkdir -m 700 "$dir/keys"
 (umask 077 && openssl rand -hex 32 >"$dir/keys/secret")
 secret=$(cat "$dir/keys/secret")
 cat >"$dir/limits.json" <<'EOF'
-{ "organizations": { "*": { "write": { "perSecond": 50000, "burst": 100000 }, "read": { "perSecond": 200, "burst": 400 } } } }
+{ "default": { "write": { "perSecond": 50000, "burst": 100000 }, "read": { "perSecond": 200, "burst": 400 } } }
 EOF
 export LOGPIPELINE_KAFKA_BOOTSTRAP_SERVERS="$brokers" LOGPIPELINE_KAFKA_TOPIC=logpipeline-dev LOGPIPELINE_DRAIN_DELAY=0s \
   LOGPIPELINE_DATABASE_URL="$database" LOGPIPELINE_LOG_FORMAT=text

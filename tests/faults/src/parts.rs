@@ -148,6 +148,16 @@ impl Parts {
         hack("kafka.sh", &[verb, &number.to_string()]).await.map(drop)
     }
 
+    /// `hack/kafka.sh VERB` for all brokers at once: none can begin without others.
+    ///
+    /// # Errors
+    /// When the script fails.
+    pub async fn all_brokers(&self, verb: &str) -> Result<()> {
+        let numbers: Vec<String> = (1..=self.shape.brokers).map(|number| number.to_string()).collect();
+        let arguments: Vec<&str> = [verb].into_iter().chain(numbers.iter().map(String::as_str)).collect();
+        hack("kafka.sh", &arguments).await.map(drop)
+    }
+
     /// `hack/postgres.sh VERB`.
     ///
     /// # Errors

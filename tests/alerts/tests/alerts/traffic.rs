@@ -27,8 +27,8 @@ enum Act {
 impl Traffic {
     /// Everyday traffic: no organisation is much larger than another, and questions repeat.
     pub(crate) fn everyday(url: &str) -> Traffic {
-        let write = |number| client(url, &of(number), Duration::from_millis(200), Act::Write(5));
-        let ask = |path| move |number| client(url, &of(number), Duration::from_millis(50), Act::Ask(path));
+        let write = |number| client(url, &of(number), Duration::from_millis(300), Act::Write(8));
+        let ask = |path| move |number| client(url, &of(number), Duration::from_millis(100), Act::Ask(path));
         let questions = ["/api/v1/logs?limit=5", "/api/v1/stats", "/api/v1/logs?limit=5&level=ERROR"];
         let readers = questions.into_iter().flat_map(|path| (0..2).map(ask(path)));
         Traffic((0..ORGANISATIONS).map(write).chain(readers).collect())
