@@ -105,7 +105,9 @@ impl Producer {
 /// Of the topic: who waits for brokers that do not acknowledge waits long, and holds memory meanwhile.
 fn breaker() -> BreakerConfig {
     BreakerConfig {
-        window: Window::Count(50),
+        // Shorter than the wait for an acknowledgement: when the first ones have waited in vain, no success of before
+        // counts against them.
+        window: Window::Time(Duration::from_secs(10)),
         minimum_calls: 5,
         // Brokers that are loaded acknowledge late; sending less often is what the queue's limit is for.
         slow_after: Duration::MAX,

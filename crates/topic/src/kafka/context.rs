@@ -5,6 +5,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::statistics::Statistics;
 
 /// Passes on what a client says.
@@ -40,3 +41,10 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {}
+
+/// For a producer that hears of its transactions, not of each record.
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}

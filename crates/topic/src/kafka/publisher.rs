@@ -13,7 +13,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ struct State {
 }
 
 struct Open {
-    producer: ThreadedProducer<DefaultProducerContext>,
+    producer: ThreadedProducer<Context>,
     /// Number of the newest batch in the topic.
     newest: Option<i64>,
 }
@@ -87,8 +87,8 @@ impl State {
     fn begin(&self) -> Result<Open, KafkaError> {
         let mut client = self.config.producer();
         client.set("transactional.id", &self.id);
-        let producer: ThreadedProducer<DefaultProducerContext> =
-            ThreadedProducer::from_config_and_context(&client, DefaultProducerContext)?;
+        let producer: ThreadedProducer<Context> =
+            ThreadedProducer::from_config_and_context(&client, Context { role: "publisher", metrics: None })?;
         producer.init_transactions(ANSWERED_WITHIN)?;
         let newest = newest(&self.config)?;
         Ok(Open { producer, newest })

@@ -94,18 +94,18 @@ impl Stage {
                 "{what}: {others:?} fire, which should not: {:#}",
                 self.prometheus.alerts().await
             );
-            if firing == wanted {
-                if as_wanted.get_or_insert_with(Instant::now).elapsed() > WATCHED {
-                    println!("{what}: {wanted:?} after {:?}", begun.elapsed() - WATCHED);
+            let is_over = |name: &&String| LASTS_A_WHILE.contains(&name.as_str()) && seen.contains(*name);
+            let missing: Vec<&String> =
+                wanted.iter().filter(|name| !firing.contains(*name) && !is_over(name)).collect();
+            if missing.is_empty() {
+                let since = *as_wanted.get_or_insert_with(Instant::now);
+                if since.elapsed() > WATCHED {
+                    println!("{what}: {wanted:?} after {:?}", since - begun);
                     return;
                 }
-            } else if as_wanted.is_none() {
-                assert!(begun.elapsed() < WITHIN, "{what}: {firing:?} fire, wanted {wanted:?}");
-            } else if wanted
-                .iter()
-                .any(|name| !LASTS_A_WHILE.contains(&name.as_str()) && !firing.contains(name))
-            {
+            } else {
                 as_wanted = None;
+                assert!(begun.elapsed() < WITHIN, "{what}: {missing:?} do not fire");
             }
             sleep(Duration::from_millis(500)).await;
         }
