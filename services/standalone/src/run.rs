@@ -9,7 +9,7 @@ use anyhow::Context;
 use consumer::Consumer;
 use gateway::{
     CacheConfig, Gateway, Parts, Reads, TailLimits, Upstream, WriteLimits,
-    auth::Keys,
+    auth::{Keys, PIPELINE, READ, WRITE},
     limits::{self, Limiter},
 };
 use process::{health::Readiness, metrics::Metrics, server, shutdown, telemetry};
@@ -68,7 +68,9 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     work.spawn(trim(Arc::clone(&topic), store.clone(), consumed.clone()));
 
     let demo = args.demo.unwrap_or(if data.is_new && std::io::stdout().is_terminal() { GENTLE } else { 0 });
-    let token = keys.issue(&"demo".parse()?, "logs:read logs:write", Duration::from_secs(24 * 3600));
+    // Whoever starts the pipeline is its operator.
+    let scopes = [READ, WRITE, PIPELINE].join(" ");
+    let token = keys.issue(&"demo".parse()?, &scopes, Duration::from_secs(24 * 3600));
     greeting::print(address, &token, &data.path, demo);
     let demos = demonstrate(demo, address, &keys, &stop);
 
@@ -211,7 +213,7 @@ fn demonstrate(rate: u32, address: SocketAddr, keys: &Keys, stop: &CancellationT
     let shares = [("demo", rate.div_ceil(2), None), ("*", rate / 2, Some(OTHERS))];
     for (organisation, rate, spread) in shares.into_iter().filter(|(_, rate, _)| *rate > 0) {
         let organisation = organisation.parse().expect("both are names of organisations");
-        let token = keys.issue(&organisation, gateway::auth::WRITE, Duration::from_secs(366 * 24 * 3600));
+        let token = keys.issue(&organisation, WRITE, Duration::from_secs(366 * 24 * 3600));
         let url = format!("http://{address}");
         let stop = stop.clone();
         demos.spawn(async move {
