@@ -12,7 +12,11 @@ use gateway::{
     auth::{Keys, PIPELINE, READ, WRITE},
     limits::{self, Limiter},
 };
-use process::{health::Readiness, metrics::Metrics, server, shutdown, telemetry};
+use process::{
+    health::{Dependency, Readiness},
+    metrics::Metrics,
+    server, shutdown, telemetry,
+};
 use producer::Producer;
 use prometheus_client::registry::Registry;
 use resilience::Breakers;
@@ -55,9 +59,10 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let before = drain::counts(&store).await?;
 
     let limiter = Limiter::new(limits(&args)?, None, metrics.registry());
+    let breakers = Breakers::register(metrics.registry());
+    let readiness = readiness(topic.writer(), store.clone(), breakers.clone());
     let (consumer, gateway) =
-        compose(&topic, &store, keys.clone(), limiter, metrics.registry(), stop.clone())?;
-    let readiness = readiness(topic.writer(), store.clone());
+        compose(&topic, &store, keys.clone(), limiter, breakers, metrics.registry(), stop.clone())?;
     let around = process::service::around(&metrics);
     let app = gateway.router().merge(readiness.router()).merge(metrics.router()).layer(around);
 
@@ -106,10 +111,10 @@ fn compose(
     store: &store::embedded::Store,
     keys: Keys,
     limiter: Limiter,
+    breakers: Breakers,
     registry: &mut Registry,
     stop: CancellationToken,
 ) -> anyhow::Result<(Consumer, Gateway)> {
-    let breakers = Breakers::register(registry);
     // Nobody else has to know the key: another one for each run.
     let mut secret = [0; handoff::KEY_BYTES];
     getrandom::fill(&mut secret)?;
@@ -164,16 +169,19 @@ fn open_store(data: &DataDir, args: &RunArgs) -> anyhow::Result<store::embedded:
     store::embedded::Store::open(&data.path.join("store.db"), config).context("the store cannot be opened")
 }
 
-fn readiness(writer: Arc<dyn Writer>, store: store::embedded::Store) -> Readiness {
+fn readiness(writer: Arc<dyn Writer>, store: store::embedded::Store, breakers: Breakers) -> Readiness {
+    let topic = Dependency::new("topic", move || {
+        let writer = Arc::clone(&writer);
+        async move { writer.ready().await.map_err(|error| error.to_string()) }
+    });
+    let store = Dependency::new("store", move || {
+        let store = store.clone();
+        async move { Query::ready(&store).await.map_err(|error| error.to_string()) }
+    });
+    let before_topic = breakers.clone();
     Readiness::new()
-        .check("topic", move || {
-            let writer = Arc::clone(&writer);
-            async move { writer.ready().await.map_err(|error| error.to_string()) }
-        })
-        .check("store", move || {
-            let store = store.clone();
-            async move { Query::ready(&store).await.map_err(|error| error.to_string()) }
-        })
+        .with(topic.breaker(move || before_topic.states_of("topic")))
+        .with(store.breaker(move || breakers.states_of("store-reads")))
 }
 
 async fn consume(consumer: Consumer, reader: Box<dyn Reader>, stop: CancellationToken) -> anyhow::Result<()> {
