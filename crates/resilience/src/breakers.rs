@@ -42,6 +42,25 @@ impl Breakers {
         self.lock().iter().map(|(dependency, breaker)| (dependency.clone(), breaker.snapshot())).collect()
     }
 
+    /// The states of those before a dependency, for people: `closed`, or `2 closed, 1 open` for a service with several
+    /// addresses. `None` when there is none.
+    pub fn states_of(&self, dependency: &str) -> Option<String> {
+        let is_of = |name: &str| {
+            name.strip_prefix(dependency).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        let snapshots = self.snapshots();
+        let of: Vec<State> =
+            snapshots.iter().filter(|(name, _)| is_of(name)).map(|(_, snapshot)| snapshot.state).collect();
+        let counted =
+            State::ALL.iter().filter_map(|state| match of.iter().filter(|one| *one == state).count() {
+                0 => None,
+                1 if of.len() == 1 => Some(state.to_string()),
+                count => Some(format!("{count} {state}")),
+            });
+        let counted: Vec<String> = counted.collect();
+        (!counted.is_empty()).then(|| counted.join(", "))
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, SharedBreaker>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -133,6 +152,27 @@ mod tests {
     use super::*;
     use crate::BreakerConfig;
     use prometheus_client::encoding::text::encode;
+
+    #[tokio::test]
+    async fn the_states_before_a_service_are_counted() {
+        let breakers = Breakers::default();
+        let add = |name: &str, open: bool| {
+            let breaker = SharedBreaker::new(BreakerConfig::default(), || 0.5).unwrap();
+            breakers.show(name, &breaker);
+            if open {
+                breaker.force_open();
+            }
+        };
+        assert_eq!(breakers.states_of("producer"), None);
+        add("redis", true);
+        add("producer 10.0.0.1:80", false);
+        add("producers", true);
+        assert_eq!(breakers.states_of("redis").as_deref(), Some("forced_open"));
+        assert_eq!(breakers.states_of("producer").as_deref(), Some("closed"));
+        add("producer 10.0.0.2:80", true);
+        add("producer 10.0.0.3:80", false);
+        assert_eq!(breakers.states_of("producer").as_deref(), Some("2 closed, 1 forced_open"));
+    }
 
     #[tokio::test]
     async fn a_breaker_shows_its_state_calls_and_transitions() {

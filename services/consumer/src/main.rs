@@ -2,7 +2,7 @@
 
 use consumer::{Consumer, config::Config, relay, upkeep};
 use process::{
-    health::Readiness,
+    health::{Dependency, Readiness},
     metrics::Metrics,
     service::{self, Frame, Service},
 };
@@ -34,15 +34,17 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
         metrics.registry(),
     );
     let (viewer, sink) = (topic.viewer(), store.clone());
-    let readiness = Readiness::new()
-        .check("kafka", move || {
-            let viewer = viewer.clone();
-            async move { viewer.offsets().await.map(drop).map_err(|error| error.to_string()) }
-        })
-        .check("postgres", move || {
-            let sink = sink.clone();
-            async move { Sink::ready(&sink).await.map_err(|error| error.to_string()) }
-        });
+    // Nothing but the gateway asks a consumer anything, and it asks most when something is out: how storing goes.
+    let kafka = Dependency::new("kafka", move || {
+        let viewer = viewer.clone();
+        async move { viewer.offsets().await.map(drop).map_err(|error| error.to_string()) }
+    });
+    let postgres = Dependency::new("postgres", move || {
+        let sink = sink.clone();
+        async move { Sink::ready(&sink).await.map_err(|error| error.to_string()) }
+    });
+    let postgres = postgres.breaker(move || breakers.states_of("store-writes"));
+    let readiness = Readiness::new().with(kafka.only_shown()).with(postgres.only_shown());
     let admin = frame.admin(&readiness, metrics, consumer.router())?;
 
     // A database that is not there yet is waited for; what is wrong shows in the readiness and the logs.

@@ -20,7 +20,7 @@ pub use claims::Names;
 pub use config::{Config, JwksConfig};
 pub use keys::{Keys, OpenError};
 
-pub(crate) use caller::{Caller, MayRead, MayWrite};
+pub(crate) use caller::{Caller, MayLook, MayRead, MaySeeAll, MayWrite};
 
 /// `iss` of tokens, unless another is set.
 pub const ISSUER: &str = "logpipeline";
@@ -28,3 +28,6 @@ pub const ISSUER: &str = "logpipeline";
 pub const WRITE: &str = "logs:write";
 /// Scope that lets a token read logs.
 pub const READ: &str = "logs:read";
+/// Scope that lets a token see what all organisations together have written. Tokens that read any organisation hold it
+/// by themselves: they could add it up.
+pub const PIPELINE: &str = "pipeline:read";

@@ -2,7 +2,7 @@
 
 use crate::{
     Gateway,
-    auth::MayRead,
+    auth::MaySeeAll,
     limits::Limited,
     reads::{Answer, Freshness, Key},
 };
@@ -39,7 +39,7 @@ pub(crate) struct Partition {
 
 pub(crate) async fn ledger(
     State(gateway): State<Gateway>,
-    Limited(MayRead(_), _): Limited<MayRead>,
+    Limited(MaySeeAll(_), _): Limited<MaySeeAll>,
 ) -> Result<Answer, Problem> {
     let key = Key { organization: None, route: "ledger", question: String::new() };
     let reads = gateway.reads().clone();

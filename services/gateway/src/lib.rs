@@ -10,6 +10,8 @@ pub mod auth;
 pub mod config;
 mod filter;
 mod forward;
+#[cfg(feature = "service")]
+mod health;
 mod ledger;
 pub mod limits;
 pub mod openapi;

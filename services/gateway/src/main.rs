@@ -41,17 +41,17 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
         store: Arc::new(store.clone()),
         reads: Reads::new(config.cache, store.late_events(), redis.clone(), &breakers, metrics.registry()),
         topic: topic.viewer(),
-        limiter: Limiter::new(config.limits, redis, metrics.registry()),
+        limiter: Limiter::new(config.limits, redis.clone(), metrics.registry()),
         breakers,
         writes: config.writes,
         tails: config.tails,
     };
-    // A gateway without its store still takes writes: it leaves the rotation only when it is to stop.
     let readiness = Readiness::new();
     let stop = frame.draining(&readiness);
     server.register(metrics.root());
     let gateway = Gateway::new(parts, stop.clone());
     gateway.audit(metrics.registry());
+    let readiness = gateway.show_dependencies(readiness, redis);
     store.register(metrics.registry());
     let app = gateway.router().layer(service::around(&metrics));
     let admin = frame.admin(&readiness, metrics, axum::Router::new())?;

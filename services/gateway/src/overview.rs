@@ -1,6 +1,9 @@
-//! `GET /api/v1/overview`: all parts of the pipeline at a glance, gathered at one time, partial when one is out.
+//! `GET /api/v1/overview`: all parts of the pipeline at a glance, gathered at one time, partial when one is out. Figures
+//! are of all organisations together, so only tokens with `pipeline:read` get them.
 
-use crate::{Gateway, auth::MayRead, ledger::join, limits::Limited, reads::ReadError};
+mod state;
+
+use crate::{Gateway, auth::MayLook, ledger::join, limits::Limited, reads::ReadError};
 use axum::{Json, extract::State};
 use resilience::Snapshot;
 use serde_json::{Value, json};
@@ -11,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn overview(
     State(gateway): State<Gateway>,
-    Limited(MayRead(caller), _): Limited<MayRead>,
+    Limited(MayLook(caller), _): Limited<MayLook>,
 ) -> Json<Value> {
     let asked = Instant::now();
     let (offsets, rows, producer, consumer) = tokio::join!(
@@ -47,11 +50,12 @@ pub(crate) async fn overview(
         Ok(ledger) => json!({ "status": "ok", "balanced": ledger.balanced }),
         Err(error) => unavailable(error),
     };
-    Json(json!({
+    let overview = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "uptimeSeconds": gateway.uptime().as_secs(),
         "organization": caller.organizations.as_str(),
         "partial": partial,
+        "figures": true,
         "breakers": gateway.breakers().snapshots().iter().map(breaker).collect::<Vec<_>>(),
         "parts": {
             "producer": producer.unwrap_or_else(|error| unavailable(&error)),
@@ -60,7 +64,8 @@ pub(crate) async fn overview(
             "store": store,
             "ledger": ledger,
         },
-    }))
+    });
+    Json(if caller.sees_all { overview } else { state::only_state(&overview) })
 }
 
 fn breaker((dependency, snapshot): &(String, Snapshot)) -> Value {

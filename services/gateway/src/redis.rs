@@ -121,6 +121,17 @@ impl Redis {
         &self.breaker
     }
 
+    /// Whether it answers, for people: past the breaker, and counted nowhere.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn ping(&self, deadline: Duration) -> Result<(), Unavailable> {
+        let mut connection = self.lines.here().current.borrow().clone().ok_or(Unavailable::Absent)?;
+        let ping = redis::cmd("PING");
+        let answer = tokio::time::timeout(deadline, ping.exec_async(&mut connection)).await;
+        Ok(answer.map_err(|_| Unavailable::Late(deadline))??)
+    }
+
     /// Waits until it is connected, for a start that would rather have it; `false` when it is not in time.
     pub async fn connected(&self, within: Duration) -> bool {
         let all =

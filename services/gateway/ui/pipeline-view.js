@@ -24,6 +24,12 @@ export class PipelineView {
   #bars = el("span", { class: "lag-bars", role: "img" });
   #problems = el("ul", { class: "part-problems", role: "status" });
   #table = el("table", { "aria-label": "Partitions" });
+  #unseen = el("p", { class: "hint unseen", hidden: true },
+    "What all organisations together have written, and the ledger of it, are for tokens with the scope pipeline:read. " +
+    "Yours shows the state of the pipeline; your own events are below.");
+  #ledger = el("div", {},
+    el("p", { class: "hint" }, "Every event that was read is accounted for: read to − read from = stored + dead-lettered + skipped + lost."),
+    el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Partitions" }, this.#table));
   #foot = el("p", { class: "pipeline-foot" });
   #guards;
   #more;
@@ -31,9 +37,7 @@ export class PipelineView {
   constructor(root) {
     const path = el("ol", { class: "path" });
     for (const name of PARTS) path.append(this.#box(name));
-    const details = el("div", { class: "partitions", id: "partitions", hidden: true },
-      el("p", { class: "hint" }, "Every event that was read is accounted for: read to − read from = stored + dead-lettered + skipped + lost."),
-      el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Partitions" }, this.#table), this.#foot);
+    const details = el("div", { class: "partitions", id: "partitions", hidden: true }, this.#unseen, this.#ledger, this.#foot);
     this.#more = el("button", {
       type: "button", class: "button quiet square expand", "aria-expanded": "false", "aria-controls": "partitions",
       "aria-label": "Partitions and ledger", title: "Partitions and ledger",
@@ -48,7 +52,7 @@ export class PipelineView {
   update(state) {
     const parts = state.overview?.parts ?? {};
     for (const name of PARTS) this.#updateBox(name, parts[name], state);
-    this.#updateBars(state.ledger?.partitions ?? [], parts.topic);
+    this.#updateBars(state.ledger?.partitions ?? [], seesFigures(state) ? parts.topic : null);
     this.#updateProblems(state, parts);
     this.#updateTable(state);
     this.#guards.updateBreakers(state.overview?.breakers ?? []);
@@ -127,13 +131,19 @@ export class PipelineView {
 
   #updateTable({ ledger, overview }) {
     const rows = ledger?.partitions ?? [];
+    const sees = seesFigures({ overview });
+    this.#unseen.hidden = sees;
+    this.#ledger.hidden = !sees;
     this.#table.replaceChildren(
       el("thead", {}, el("tr", {}, COLUMNS.map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, rows.map(partitionRow)));
-    setText(this.#foot, overview ? `logpipeline ${overview.version}, running for ${duration(overview.uptimeSeconds)}. ` +
-      "Counts in the boxes are since it started; those of the partitions since the topic was made." : "");
+    const counts = sees ? " Counts in the boxes are since it started; those of the partitions since the topic was made." : "";
+    setText(this.#foot, overview ? `logpipeline ${overview.version}, running for ${duration(overview.uptimeSeconds)}.${counts}` : "");
   }
 }
+
+/** False when the token may see states only. */
+const seesFigures = ({ overview }) => overview?.figures !== false;
 
 function partitionRow(row) {
   const counts = [row.startOffset, row.nextOffset, row.endOffset, row.lag, row.stored, row.duplicates, row.deadLettered, row.skipped, row.lost];
@@ -154,6 +164,7 @@ function statusOf(name, part, { problem, overview }) {
 function factsOf(name, part, { rates, overview, ledger }) {
   const rate = (value) => (value >= 0.5 ? `${number(Math.round(value))}/s` : "");
   const list = (...texts) => texts.filter(Boolean).join(" · ");
+  if (!overview.figures) return stateFactsOf(name, part);
   switch (name) {
     case "producer":
       return [number(part.accepted), "accepted", list(rate(rates.accepted), part.rejected && `${number(part.rejected)} rejected`)];
@@ -168,6 +179,18 @@ function factsOf(name, part, { rates, overview, ledger }) {
       const lost = (ledger?.partitions ?? []).reduce((sum, row) => sum + row.lost, 0);
       return [number(dead), dead === 1 ? "dead letter" : "dead letters", ledger ? `${number(lost)} lost` : ""];
     }
+  }
+}
+
+/** The same for a token that sees no figures. */
+function stateFactsOf(name, part) {
+  switch (name) {
+    case "topic":
+      return [number(part.lag), "lag", plural(part.partitions, "partition")];
+    case "store":
+      return part.latencyMs == null ? ["", "", ""] : [latency(part.latencyMs), "to answer", ""];
+    default:
+      return ["", "", ""];
   }
 }
 

@@ -6,8 +6,12 @@ const EVERY_MS = 2000;
 /** Reads of a look, and the part of the organisation's limit for reads that all looks may take. */
 const READS = 2;
 const SHARE = 0.25;
+const NO_LEDGER = { body: null, asOf: null };
 
-/** A source of `{overview, ledger, ledgerAsOf, ledgerProblem, problem, seenAt, rates}`; `onChange(state)` after each answer. */
+/**
+ * A source of `{overview, ledger, ledgerAsOf, ledgerProblem, problem, seenAt, rates}`; `onChange(state)` after each answer.
+ * The ledger is asked for only when the overview says that the token may see figures.
+ */
 export class PipelineState {
   state = { overview: null, ledger: null, ledgerAsOf: null, ledgerProblem: null, problem: null, seenAt: 0, rates: {} };
   #onChange;
@@ -38,10 +42,11 @@ export class PipelineState {
   }
 
   async #ask() {
-    const asked = [get("overview"), getAnswer("ledger"), get("limits", {}, { limited: false })];
-    const [overview, ledger, limits] = await Promise.allSettled(asked);
+    const [overview, limits] = await Promise.allSettled([get("overview"), get("limits", {}, { limited: false })]);
     if (!this.#running) return;
     if (overview.status === "fulfilled") this.#adopt(overview.value);
+    const [ledger] = await Promise.allSettled([this.state.overview?.figures ? getAnswer("ledger") : NO_LEDGER]);
+    if (!this.#running) return;
     if (ledger.status === "fulfilled") Object.assign(this.state, { ledger: ledger.value.body, ledgerAsOf: ledger.value.asOf });
     if (limits.status === "fulfilled") adoptLimits((this.#limits = limits.value));
     // A limit that is used up says nothing about the pipeline: what was seen last stays.

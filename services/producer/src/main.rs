@@ -1,7 +1,7 @@
 //! `logpipeline-producer`: takes events over HTTP and answers when Kafka has them.
 
 use process::{
-    health::Readiness,
+    health::{Dependency, Readiness},
     metrics::Metrics,
     server::{Limits, Server},
     service::{self, Frame, Service},
@@ -32,10 +32,12 @@ async fn run(config: Config, frame: Frame) -> Result<(), Box<dyn Error>> {
     let writer = topic.writer()?;
     let producer =
         Producer::new(config.api, config.gateway_key, writer.clone(), &breakers, metrics.registry());
-    let readiness = Readiness::new().check("kafka", move || {
+    // A producer that alone cannot reach Kafka should get no writes. When none can, the gateway keeps to those it knew.
+    let kafka = Dependency::new("kafka", move || {
         let writer = writer.clone();
         async move { writer.ready().await.map_err(|error| error.to_string()) }
     });
+    let readiness = Readiness::new().with(kafka.breaker(move || breakers.states_of("topic")));
     server.register(metrics.root());
     let app = producer.router().layer(service::around(&metrics));
     let admin = frame.admin(&readiness, metrics, axum::Router::new())?;

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
-use gateway::auth::Organizations;
+use gateway::auth::{Organizations, PIPELINE, READ, WRITE};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// A log pipeline in one process: send logs over HTTP, search and watch them in a browser.
@@ -55,8 +55,9 @@ pub(crate) struct TokenArgs {
     /// Organisation whose logs the token writes and reads; `*` for any
     #[arg(long, visible_alias = "organization", value_name = "ORG")]
     pub(crate) organisation: Organizations,
-    /// What the token may do, separated by commas
-    #[arg(long, value_name = "SCOPES", default_value = "logs:read,logs:write", value_parser = scopes)]
+    /// What the token may do, separated by commas: `logs:read`, `logs:write`, and `pipeline:read` to see what all
+    /// organisations together have written
+    #[arg(long, value_name = "SCOPES", default_value = "logs:read,logs:write,pipeline:read", value_parser = scopes)]
     pub(crate) scope: String,
     /// How long the token is good for, such as 30m, 1h, 7d
     #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
@@ -65,7 +66,7 @@ pub(crate) struct TokenArgs {
 
 /// Scopes as they stand in a token: separated by spaces (RFC 8693, section 4.2).
 fn scopes(text: &str) -> Result<String, String> {
-    let known = [gateway::auth::READ, gateway::auth::WRITE];
+    let known = [READ, WRITE, PIPELINE];
     let scopes: Vec<&str> = text.split([',', ' ']).filter(|scope| !scope.is_empty()).collect();
     match scopes.iter().find(|scope| !known.contains(scope)) {
         Some(unknown) => Err(format!("`{unknown}` is no scope; use {}", known.join(" or "))),
@@ -87,6 +88,7 @@ mod tests {
     #[test]
     fn scopes_are_checked() {
         assert_eq!(scopes("logs:read,logs:write").unwrap(), "logs:read logs:write");
+        assert_eq!(scopes("pipeline:read").unwrap(), "pipeline:read");
         assert!(scopes("logs:delete").unwrap_err().contains("`logs:delete`"));
     }
 }

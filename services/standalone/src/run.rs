@@ -9,10 +9,14 @@ use anyhow::Context;
 use consumer::Consumer;
 use gateway::{
     CacheConfig, Gateway, Parts, Reads, TailLimits, Upstream, WriteLimits,
-    auth::Keys,
+    auth::{Keys, PIPELINE, READ, WRITE},
     limits::{self, Limiter},
 };
-use process::{health::Readiness, metrics::Metrics, server, shutdown, telemetry};
+use process::{
+    health::{Dependency, Readiness},
+    metrics::Metrics,
+    server, shutdown, telemetry,
+};
 use producer::Producer;
 use prometheus_client::registry::Registry;
 use resilience::Breakers;
@@ -55,9 +59,10 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let before = drain::counts(&store).await?;
 
     let limiter = Limiter::new(limits(&args)?, None, metrics.registry());
+    let breakers = Breakers::register(metrics.registry());
+    let readiness = readiness(topic.writer(), store.clone(), breakers.clone());
     let (consumer, gateway) =
-        compose(&topic, &store, keys.clone(), limiter, metrics.registry(), stop.clone())?;
-    let readiness = readiness(topic.writer(), store.clone());
+        compose(&topic, &store, keys.clone(), limiter, breakers, metrics.registry(), stop.clone())?;
     let around = process::service::around(&metrics);
     let app = gateway.router().merge(readiness.router()).merge(metrics.router()).layer(around);
 
@@ -68,7 +73,9 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<()> {
     work.spawn(trim(Arc::clone(&topic), store.clone(), consumed.clone()));
 
     let demo = args.demo.unwrap_or(if data.is_new && std::io::stdout().is_terminal() { GENTLE } else { 0 });
-    let token = keys.issue(&"demo".parse()?, "logs:read logs:write", Duration::from_secs(24 * 3600));
+    // Whoever starts the pipeline is its operator.
+    let scopes = [READ, WRITE, PIPELINE].join(" ");
+    let token = keys.issue(&"demo".parse()?, &scopes, Duration::from_secs(24 * 3600));
     greeting::print(address, &token, &data.path, demo);
     let demos = demonstrate(demo, address, &keys, &stop);
 
@@ -104,10 +111,10 @@ fn compose(
     store: &store::embedded::Store,
     keys: Keys,
     limiter: Limiter,
+    breakers: Breakers,
     registry: &mut Registry,
     stop: CancellationToken,
 ) -> anyhow::Result<(Consumer, Gateway)> {
-    let breakers = Breakers::register(registry);
     // Nobody else has to know the key: another one for each run.
     let mut secret = [0; handoff::KEY_BYTES];
     getrandom::fill(&mut secret)?;
@@ -162,16 +169,19 @@ fn open_store(data: &DataDir, args: &RunArgs) -> anyhow::Result<store::embedded:
     store::embedded::Store::open(&data.path.join("store.db"), config).context("the store cannot be opened")
 }
 
-fn readiness(writer: Arc<dyn Writer>, store: store::embedded::Store) -> Readiness {
+fn readiness(writer: Arc<dyn Writer>, store: store::embedded::Store, breakers: Breakers) -> Readiness {
+    let topic = Dependency::new("topic", move || {
+        let writer = Arc::clone(&writer);
+        async move { writer.ready().await.map_err(|error| error.to_string()) }
+    });
+    let store = Dependency::new("store", move || {
+        let store = store.clone();
+        async move { Query::ready(&store).await.map_err(|error| error.to_string()) }
+    });
+    let before_topic = breakers.clone();
     Readiness::new()
-        .check("topic", move || {
-            let writer = Arc::clone(&writer);
-            async move { writer.ready().await.map_err(|error| error.to_string()) }
-        })
-        .check("store", move || {
-            let store = store.clone();
-            async move { Query::ready(&store).await.map_err(|error| error.to_string()) }
-        })
+        .with(topic.breaker(move || before_topic.states_of("topic")))
+        .with(store.breaker(move || breakers.states_of("store-reads")))
 }
 
 async fn consume(consumer: Consumer, reader: Box<dyn Reader>, stop: CancellationToken) -> anyhow::Result<()> {
@@ -211,7 +221,7 @@ fn demonstrate(rate: u32, address: SocketAddr, keys: &Keys, stop: &CancellationT
     let shares = [("demo", rate.div_ceil(2), None), ("*", rate / 2, Some(OTHERS))];
     for (organisation, rate, spread) in shares.into_iter().filter(|(_, rate, _)| *rate > 0) {
         let organisation = organisation.parse().expect("both are names of organisations");
-        let token = keys.issue(&organisation, gateway::auth::WRITE, Duration::from_secs(366 * 24 * 3600));
+        let token = keys.issue(&organisation, WRITE, Duration::from_secs(366 * 24 * 3600));
         let url = format!("http://{address}");
         let stop = stop.clone();
         demos.spawn(async move {

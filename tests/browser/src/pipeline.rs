@@ -67,9 +67,21 @@ impl Pipeline {
     /// # Errors
     /// The program does not run or refuses.
     pub async fn token_for(&self, organisation: &str) -> Result<String> {
+        self.token_with(organisation, &[]).await
+    }
+
+    /// A token of an organisation that may only read and write its logs, as its developers have.
+    ///
+    /// # Errors
+    /// The program does not run or refuses.
+    pub async fn token_of_tenant(&self, organisation: &str) -> Result<String> {
+        self.token_with(organisation, &["--scope", "logs:read,logs:write"]).await
+    }
+
+    async fn token_with(&self, organisation: &str, options: &[&str]) -> Result<String> {
         let mut command = Command::new(binary()?);
-        let command =
-            command.args(["token", "--organisation", organisation, "--data-dir"]).arg(self.data_dir());
+        command.args(["token", "--organisation", organisation]).args(options);
+        command.arg("--data-dir").arg(self.data_dir());
         let output = command.output().await.context("making a token")?;
         ensure!(output.status.success(), "no token: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())

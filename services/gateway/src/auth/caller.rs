@@ -1,6 +1,6 @@
 //! Who sent a request, and whose logs that lets them touch.
 
-use super::{READ, WRITE, error::AuthError, token};
+use super::{PIPELINE, READ, WRITE, error::AuthError, token};
 use crate::Gateway;
 use axum::{
     extract::FromRequestParts,
@@ -42,6 +42,8 @@ pub(crate) struct Caller {
     pub(crate) organizations: Organizations,
     pub(super) reads: bool,
     pub(super) writes: bool,
+    /// Whether the figures of all organisations together are for it.
+    pub(crate) sees_all: bool,
 }
 
 impl Caller {
@@ -58,7 +60,7 @@ impl Caller {
         if held {
             return Ok(self);
         }
-        let error = AuthError::Scope(scope);
+        let error = AuthError::Scope { scope };
         gateway.keys().refused(&error);
         Err(error.into())
     }
@@ -96,6 +98,32 @@ impl FromRequestParts<Gateway> for MayRead {
     }
 }
 
+/// A caller that may see the figures of all organisations together, whether it reads logs or not.
+pub(crate) struct MaySeeAll(pub(crate) Caller);
+
+impl FromRequestParts<Gateway> for MaySeeAll {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut request::Parts, gateway: &Gateway) -> Result<Self, Problem> {
+        let caller = Caller::of(parts, gateway).await?;
+        let held = caller.sees_all;
+        caller.with(gateway, held, PIPELINE).map(MaySeeAll)
+    }
+}
+
+/// A caller that may see the state of the pipeline: whoever may read anything.
+pub(crate) struct MayLook(pub(crate) Caller);
+
+impl FromRequestParts<Gateway> for MayLook {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut request::Parts, gateway: &Gateway) -> Result<Self, Problem> {
+        let caller = Caller::of(parts, gateway).await?;
+        let held = caller.reads || caller.sees_all;
+        caller.with(gateway, held, READ).map(MayLook)
+    }
+}
+
 /// A caller that may write.
 pub(crate) struct MayWrite(pub(crate) Caller);
 
@@ -116,7 +144,7 @@ mod tests {
     #[test]
     fn a_caller_reads_its_own_organisation_only() {
         let organizations = "acme".parse().unwrap();
-        let own = Caller { organizations, reads: true, writes: false };
+        let own = Caller { organizations, reads: true, writes: false, sees_all: false };
         assert_eq!(own.reads(None).unwrap().as_str(), "acme");
         assert_eq!(own.reads(Some("acme")).unwrap().as_str(), "acme");
         assert_eq!(own.reads(Some("other")).unwrap_err().status(), StatusCode::FORBIDDEN);

@@ -1,7 +1,7 @@
 //! Which claims say whose a token is and what it may.
 
 use super::{
-    READ, WRITE,
+    PIPELINE, READ, WRITE,
     caller::{Caller, Organizations},
     error::AuthError,
 };
@@ -38,7 +38,9 @@ impl Names {
         }
         let scopes = find(claims, &self.scope).and_then(scopes).ok_or_else(|| missing(&self.scope))?;
         let holds = |scope| scopes.contains(&scope);
-        Ok(Caller { organizations, reads: holds(READ), writes: holds(WRITE) })
+        let (reads, writes) = (holds(READ), holds(WRITE));
+        let sees_all = holds(PIPELINE) || (reads && organizations == Organizations::Any);
+        Ok(Caller { organizations, reads, writes, sees_all })
     }
 }
 
@@ -68,6 +70,27 @@ mod tests {
         let names = Names { organization: names.0.into(), scope: names.1.into() };
         let Value::Object(claims) = claims else { unreachable!("the tests write objects") };
         names.caller(&claims, false)
+    }
+
+    #[test]
+    fn who_sees_all() {
+        let table = [
+            ("acme", "logs:read logs:write", false),
+            ("acme", "pipeline:read", true),
+            ("acme", "logs:read pipeline:read", true),
+            ("acme", "logs:read pipeline:reads", false),
+            ("acme", "logs:read PIPELINE:READ pipeline pipeline:* *", false),
+            ("*", "logs:read", true),
+            // Who only writes adds up nothing.
+            ("*", "logs:write", false),
+        ];
+        for (organization, scope, sees_all) in table {
+            let Value::Object(claims) = json!({"organization": organization, "scope": scope}) else {
+                unreachable!()
+            };
+            let caller = Names::default().caller(&claims, true).unwrap();
+            assert_eq!(caller.sees_all, sees_all, "{organization}: {scope}");
+        }
     }
 
     #[test]

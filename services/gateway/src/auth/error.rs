@@ -1,5 +1,6 @@
 //! Why a request is not let in, and how that is told (RFC 6750, section 3). No text holds a part of a token.
 
+use super::{PIPELINE, WRITE};
 use axum::http::{HeaderValue, StatusCode, header};
 use process::problem::Problem;
 use record::OrganizationError;
@@ -39,8 +40,8 @@ pub(super) enum AuthError {
     Organization(OrganizationError),
     #[error("the token is for any organisation, which this issuer may not give")]
     AnyOrganization,
-    #[error("the token lacks the scope {0}")]
-    Scope(&'static str),
+    #[error("the token lacks the scope {scope}, which lets it {}", lets(scope))]
+    Scope { scope: &'static str },
     #[error("the token cannot be judged now: the issuer's keys cannot be had; send the request again later")]
     NoKeys,
 }
@@ -63,9 +64,18 @@ impl AuthError {
             AuthError::Claim(_) => "claim",
             AuthError::Organization(_) => "organization",
             AuthError::AnyOrganization => "any_organization",
-            AuthError::Scope(_) => "scope",
+            AuthError::Scope { .. } => "scope",
             AuthError::NoKeys => "no_keys",
         }
+    }
+}
+
+/// What a scope lets a token do.
+fn lets(scope: &str) -> &'static str {
+    match scope {
+        WRITE => "send logs",
+        PIPELINE => "see what all organisations together have written",
+        _ => "read logs",
     }
 }
 
@@ -79,7 +89,7 @@ impl From<AuthError> for Problem {
             AuthError::Several(_) => {
                 (StatusCode::BAD_REQUEST, "Bearer realm=\"logpipeline\", error=\"invalid_request\"")
             }
-            AuthError::Scope(_) => {
+            AuthError::Scope { .. } => {
                 (StatusCode::FORBIDDEN, "Bearer realm=\"logpipeline\", error=\"insufficient_scope\"")
             }
             _ => (StatusCode::UNAUTHORIZED, "Bearer realm=\"logpipeline\", error=\"invalid_token\""),

@@ -58,7 +58,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn caller() -> Caller {
-        Caller { organizations: "acme".parse().unwrap(), reads: true, writes: false }
+        Caller { organizations: "acme".parse().unwrap(), reads: true, writes: false, sees_all: false }
     }
 
     proptest! {

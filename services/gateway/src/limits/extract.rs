@@ -3,7 +3,7 @@
 use super::{Kind, Limiter, Name, Ruling, answer, show::Slot};
 use crate::{
     Gateway,
-    auth::{Caller, MayRead, MayWrite},
+    auth::{Caller, MayLook, MayRead, MaySeeAll, MayWrite},
 };
 use axum::{
     body::{Body, Bytes},
@@ -30,6 +30,20 @@ pub(crate) trait Metered: FromRequestParts<Gateway, Rejection = Problem> + Send 
 }
 
 impl Metered for MayRead {
+    const KIND: Kind = Kind::Read;
+    fn caller(&self) -> &Caller {
+        &self.0
+    }
+}
+
+impl Metered for MaySeeAll {
+    const KIND: Kind = Kind::Read;
+    fn caller(&self) -> &Caller {
+        &self.0
+    }
+}
+
+impl Metered for MayLook {
     const KIND: Kind = Kind::Read;
     fn caller(&self) -> &Caller {
         &self.0

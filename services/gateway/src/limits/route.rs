@@ -3,7 +3,7 @@
 use super::{Kind, Name};
 use crate::{
     Gateway,
-    auth::{MayRead, MayWrite},
+    auth::{MayLook, MayWrite},
 };
 use axum::{Json, extract::State};
 use process::problem::Problem;
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 
 pub(crate) async fn limits(
     State(gateway): State<Gateway>,
-    reads: Result<MayRead, Problem>,
+    reads: Result<MayLook, Problem>,
     writes: Result<MayWrite, Problem>,
 ) -> Result<Json<Value>, Problem> {
-    // Any of the two scopes will do.
+    // Any scope will do.
     let caller = match (reads, writes) {
-        (Ok(MayRead(caller)), _) | (_, Ok(MayWrite(caller))) => caller,
+        (Ok(MayLook(caller)), _) | (_, Ok(MayWrite(caller))) => caller,
         (Err(problem), Err(_)) => return Err(problem),
     };
     let name = Name::of(&caller.organizations);

@@ -19,20 +19,28 @@ struct Api {
     document: Document,
     token: String,
     reader: String,
+    /// Sees what all organisations together have written.
+    operator: String,
 }
 
 impl Api {
     fn open() -> Api {
         let keys = Keys::new(b"a-secret-of-the-tests-with-32-bytes-or-more");
         let token = |scopes| keys.issue(&"acme".parse().unwrap(), scopes, Duration::from_secs(600));
+        let (operator, document) = (token("logs:read pipeline:read"), Document::new(DOCUMENT));
         let (token, reader) = (token("logs:read logs:write"), token("logs:read"));
-        Api { door: Door::open(|_, _| keys), document: Document::new(DOCUMENT), token, reader }
+        Api { door: Door::open(|_, _| keys), document, token, reader, operator }
     }
 
     /// A GET that has to be answered with this status, as the document says.
     async fn get(&self, route: &str, query: &str, status: u16) -> Answer {
+        self.get_as(&self.token, route, query, status).await
+    }
+
+    /// The same with another token.
+    async fn get_as(&self, token: &str, route: &str, query: &str, status: u16) -> Answer {
         let path = format!("{}{query}", route.replace("{id}", ID));
-        let answer = self.door.get(&path, &self.token).await;
+        let answer = self.door.get(&path, token).await;
         self.assert_documented(route, "get", status, &answer);
         answer
     }
@@ -140,13 +148,37 @@ async fn answers_are_as_the_document_says() {
     let stats = api.get("/api/v1/stats", "?interval=1d", 200).await.json();
     assert_eq!(stats["total"], 2);
     api.get("/api/v1/stats", "?q=nothing", 200).await;
-    api.get("/api/v1/overview", "", 200).await;
-    let ledger = api.get("/api/v1/ledger", "", 200).await.json();
+    let ledger = api.get_as(&api.operator, "/api/v1/ledger", "", 200).await.json();
     assert!(!ledger["partitions"].as_array().unwrap().is_empty());
     for page in ["/", "/ui/main.js", "/ui/icon.svg", "/ui/style.css"] {
         let answer = api.door.get(page, &api.token).await;
         let route = if page == "/" { "/" } else { "/ui/{name}" };
         api.assert_documented(route, "get", 200, &answer);
+    }
+}
+
+/// Whatever a part says is in the document, and what the document says of figures holds for both kinds of token.
+#[tokio::test]
+async fn an_overview_has_the_figures_that_the_document_names() {
+    let api = Api::open();
+    let schema = &api.document.root["components"]["schemas"]["Overview"]["properties"];
+    for (token, figures) in [(&api.operator, true), (&api.reader, false)] {
+        let overview = api.get_as(token, "/api/v1/overview", "", 200).await.json();
+        assert_eq!(overview["figures"], figures);
+        for (name, part) in overview["parts"].as_object().unwrap() {
+            let documented = schema["parts"]["properties"][name]["properties"].as_object().unwrap();
+            for (field, description) in documented {
+                let needs =
+                    description["description"].as_str().is_some_and(|text| text.contains("pipeline:read"));
+                let there = part.get(field).is_some();
+                assert!(!(needs && there && !figures), "{name}.{field} is shown without the scope");
+                assert!(there || field == "detail" || (needs && !figures), "{name}.{field} is not there");
+            }
+            let unknown = part.as_object().unwrap().keys().find(|field| !documented.contains_key(*field));
+            assert_eq!(unknown, None, "{name} says what is not in the document");
+        }
+        let breakers = overview["breakers"].as_array().unwrap();
+        assert!(!breakers.is_empty() && breakers.iter().all(|one| one.get("because").is_some() == figures));
     }
 }
 
@@ -161,6 +193,7 @@ async fn refusals_are_as_the_document_says() {
     api.get("/api/v1/logs/{id}", "", 404).await;
     api.get("/api/v1/stats", "?interval=0s", 400).await;
     api.get("/api/v1/tail", "?organization=other", 403).await;
+    api.get("/api/v1/ledger", "", 403).await;
     let missing = api.door.get("/ui/none.js", &api.token).await;
     api.assert_documented("/ui/{name}", "get", 404, &missing);
     api.post(&api.token, &[], "no JSON", 400).await;
@@ -189,7 +222,7 @@ async fn a_limit_that_is_used_up_is_told_as_the_document_says() {
     let limits = behind.limits(&format!(r#"{{"default":{{"read":{limit},"write":{limit}}}}}"#));
     let door = behind.door(limits, None);
     let (token, document) = (door.token("acme"), Document::new(DOCUMENT));
-    let api = Api { reader: token.clone(), door, document, token };
+    let api = Api { reader: token.clone(), operator: token.clone(), door, document, token };
     api.post(&api.token, &[], &"{\"message\":\"m\"}\n".repeat(1000), 202).await;
     api.post(&api.token, &[], "{}", 429).await;
     let read = async || api.door.get("/api/v1/logs", &api.token).await;

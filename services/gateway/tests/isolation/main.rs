@@ -3,6 +3,7 @@
 
 #[path = "../door/mod.rs"]
 mod door;
+mod figures;
 mod neighbours;
 mod reading;
 mod watching;

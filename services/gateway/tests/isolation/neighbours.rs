@@ -24,6 +24,7 @@ pub(crate) struct Neighbours {
     pub(crate) other: String,
     /// Token for any organisation.
     pub(crate) any: String,
+    keys: Keys,
 }
 
 impl Neighbours {
@@ -32,8 +33,8 @@ impl Neighbours {
         let keys = Keys::new(SECRET);
         let token = |name: &str| keys.issue(&name.parse().unwrap(), SCOPES, Duration::from_secs(3600));
         let (acme, other, any) = (token("acme"), token("other"), token("*"));
-        let door = Door::open(|_, _| keys);
-        let neighbours = Neighbours { door, acme, other, any };
+        let door = Door::open(|_, _| keys.clone());
+        let neighbours = Neighbours { door, acme, other, any, keys };
         let events = |id: &str, mark: &str| {
             let event = |number: u8| {
                 json!({
@@ -55,6 +56,11 @@ impl Neighbours {
             neighbours.stored(token, 3).await;
         }
         neighbours
+    }
+
+    /// A token with other scopes.
+    pub(crate) fn token(&self, organization: &str, scopes: &str) -> String {
+        self.keys.issue(&organization.parse().unwrap(), scopes, Duration::from_secs(3600))
     }
 
     /// A POST of events.

@@ -121,9 +121,7 @@ impl Stage {
                 answer.status().as_u16()
             };
             assert_eq!(asked("/livez").await, 200, "{component}");
-            if *component != "consumer" {
-                assert_eq!(asked("/readyz").await, 200, "{component}");
-            }
+            assert_eq!(asked("/readyz").await, 200, "{component}");
         }
     }
 
