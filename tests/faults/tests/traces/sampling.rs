@@ -1,0 +1,54 @@
+//! Which traces are kept.
+
+use crate::stage::{Stage, TURN, metric, until};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use std::collections::BTreeSet;
+
+const REQUESTS: usize = 2_000;
+/// A tenth of them, give or take six standard deviations.
+const KEPT: std::ops::RangeInclusive<usize> = 120..=280;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_of_the_traces_is_kept_and_each_of_them_whole() {
+    let _turn = TURN.lock().await;
+    let stage = Stage::set().await;
+    let door = stage.open_door(&[("OTEL_TRACES_SAMPLER_ARG", "0.1")]).await;
+    let clients = (0..8).map(|_| async {
+        for _ in 0..REQUESTS / 8 {
+            let answer = door.client.post("{\"message\":\"one of many\"}".into()).await;
+            assert_eq!(answer.status, 202, "{answer:?}");
+        }
+    });
+    futures::future::join_all(clients).await;
+    // All that was kept is with the receiver when as much has come as was told.
+    door.service.terminate();
+    stage.system.producers[0].terminate();
+    until("both have ended", async || {
+        door.service.memory().is_none() && stage.system.producers[0].memory().is_none()
+    })
+    .await;
+    let ids = |service: &str, kind| -> BTreeSet<Vec<u8>> {
+        stage.receiver.of(service, kind).into_iter().map(|of| of.span.trace_id).collect()
+    };
+    let of_gateway = ids("logpipeline-gateway", SpanKind::Server);
+    assert!(KEPT.contains(&of_gateway.len()), "{} of {REQUESTS}", of_gateway.len());
+    for (service, kind) in [
+        ("logpipeline-gateway", SpanKind::Client),
+        ("logpipeline-producer", SpanKind::Server),
+        ("logpipeline-producer", SpanKind::Producer),
+    ] {
+        assert_eq!(ids(service, kind), of_gateway, "{kind:?} of {service}");
+    }
+    // A store is told in no more traces than its bound, so not in all of these.
+    until("the consumers tell of the traces", async || {
+        let stored = ids("logpipeline-consumer", SpanKind::Client);
+        assert!(stored.is_subset(&of_gateway));
+        let mut sent = 0.0;
+        for consumer in &stage.system.consumers {
+            sent += metric(consumer, "logpipeline_traces_spans_exported_total").await;
+        }
+        !stored.is_empty() && sent >= stored.len() as f64
+    })
+    .await;
+    stage.end().await;
+}
