@@ -1,6 +1,6 @@
 //! Which traces are kept.
 
-use crate::stage::{Stage, TURN, metric, until};
+use crate::stage::{Stage, TURN, until};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ async fn a_share_of_the_traces_is_kept_and_each_of_them_whole() {
         }
     });
     futures::future::join_all(clients).await;
-    // All that was kept is with the receiver when as much has come as was told.
+    // Who ends sends what is left.
     door.service.terminate();
     stage.system.producers[0].terminate();
     until("both have ended", async || {
@@ -39,15 +39,11 @@ async fn a_share_of_the_traces_is_kept_and_each_of_them_whole() {
     ] {
         assert_eq!(ids(service, kind), of_gateway, "{kind:?} of {service}");
     }
-    // A store is told in no more traces than its bound, so not in all of these.
-    until("the consumers tell of the traces", async || {
+    // A transaction is told in no more traces than its bound, so not in all of these.
+    until("the consumers tell of traces", async || {
         let stored = ids("logpipeline-consumer", SpanKind::Client);
         assert!(stored.is_subset(&of_gateway));
-        let mut sent = 0.0;
-        for consumer in &stage.system.consumers {
-            sent += metric(consumer, "logpipeline_traces_spans_exported_total").await;
-        }
-        !stored.is_empty() && sent >= stored.len() as f64
+        !stored.is_empty()
     })
     .await;
     stage.end().await;
