@@ -15,6 +15,7 @@ use crate::problem::Problem;
 
 mod http_layer;
 mod proc;
+mod server_span;
 
 pub use http_layer::{HttpLayer, HttpMetrics};
 
@@ -28,7 +29,7 @@ pub const LATENCY_BUCKETS: [f64; 14] =
 /// The metrics of a process while they are being registered.
 ///
 /// Holds `process_*` (from `/proc`) and `http_server_request_duration_seconds` under their conventional names, and
-/// the product's own under its prefix.
+/// the product's own under its prefix, those of its traces among them.
 #[derive(Debug)]
 pub struct Metrics {
     root: Registry,
@@ -44,6 +45,7 @@ impl Metrics {
         root.register_collector(Box::new(proc::ProcessCollector));
         let http = HttpMetrics::default();
         http.register(&mut root);
+        trace::register(root.sub_registry_with_prefix(prefix));
         Self { root, prefix, http }
     }
 
@@ -57,7 +59,7 @@ impl Metrics {
         &mut self.root
     }
 
-    /// A layer for [`Router::layer`] that measures requests by method, route and status; see [`HttpLayer`].
+    /// A layer for [`Router::layer`] that measures and traces requests by method, route and status; see [`HttpLayer`].
     #[must_use]
     pub fn http_layer(&self) -> HttpLayer {
         HttpLayer::new(self.http.clone())

@@ -1,4 +1,4 @@
-//! The frame of a service: its help, its settings, its logs, its admin server, its end.
+//! The frame of a service: its help, its settings, its logs, its traces, its admin server, its end.
 
 use crate::{
     health::Readiness,
@@ -44,6 +44,8 @@ struct Common {
     admin: SocketAddr,
     drain_delay: Duration,
     log_format: Format,
+    #[cfg(feature = "otlp")]
+    traces: trace::otlp::Config,
 }
 
 impl Common {
@@ -60,6 +62,8 @@ impl Common {
                 "5s",
             ),
             log_format: settings.value("LOGPIPELINE_LOG_FORMAT", "Form of the logs, json or text", "json"),
+            #[cfg(feature = "otlp")]
+            traces: trace::otlp::Config::read(settings),
         }
     }
 }
@@ -101,7 +105,14 @@ where
     let ended = runtime.block_on(async {
         let frame = Frame { stop: shutdown::signal(), admin: common.admin, drain_delay: common.drain_delay };
         tracing::info!(version = service.version, "{} starts", service.name);
-        run(config, frame).await
+        #[cfg(feature = "otlp")]
+        let traces = send_traces(common.traces, service);
+        let ended = run(config, frame).await;
+        #[cfg(feature = "otlp")]
+        if let Some(traces) = traces {
+            traces.end().await;
+        }
+        ended
     });
     // Threads that wait for a server that does not answer must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -117,8 +128,17 @@ where
     }
 }
 
-/// What every router of a process is wrapped in, by [`Router::layer`]: requests are measured, and a handler that panics
-/// is answered 500, which is measured too. One layer and not two: each costs every request a box.
+/// A service is worth more than its traces: it runs without when they cannot be sent.
+#[cfg(feature = "otlp")]
+fn send_traces(config: trace::otlp::Config, service: Service) -> Option<trace::otlp::Exporting> {
+    trace::otlp::start(config, service.name, service.version).unwrap_or_else(|error| {
+        tracing::error!(%error, "there will be no traces");
+        None
+    })
+}
+
+/// What every router of a process is wrapped in, by [`Router::layer`]: requests are measured and traced, and a handler that
+/// panics is answered 500, which is measured too. One layer and not two: each costs every request a box.
 #[must_use]
 pub fn around(metrics: &Metrics) -> Around {
     Stack::new(catch_panic(), metrics.http_layer())

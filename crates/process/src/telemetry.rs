@@ -1,4 +1,4 @@
-//! Logs to standard error: compact text for people, JSON for containers.
+//! Logs to standard error: compact text for people, JSON for containers. Lines of a request say which trace it belongs to.
 
 use std::env::{self, VarError};
 use std::io::IsTerminal;
@@ -8,6 +8,10 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
+
+mod request;
+
+use request::{JsonOfRequest, TextOfRequest};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,9 +63,12 @@ pub fn init(filter_env: &str, format: Format) -> Result<(), TelemetryError> {
     let lines = match format {
         Format::Text => {
             let colour = std::io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
-            lines.compact().with_ansi(colour).boxed()
+            lines.event_format(TextOfRequest(fmt::format().compact())).with_ansi(colour).boxed()
         }
-        Format::Json => lines.json().flatten_event(true).with_current_span(true).boxed(),
+        Format::Json => {
+            let json = fmt::format().json().flatten_event(true).with_current_span(true);
+            lines.json().event_format(JsonOfRequest(json)).boxed()
+        }
     };
     let installed = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
     installed.map_err(|_| TelemetryError::AlreadySet)?;

@@ -34,14 +34,14 @@ impl Config {
                 "logpipeline-consumer",
             ),
             dead_letter_topic: dead_letters.unwrap_or_else(|| format!("{}-dlq", kafka.topic)),
-            kafka,
             postgres: store::postgres::Config::read(settings),
-            consume: consume_config(settings),
+            consume: consume_config(settings, kafka.topic.clone()),
+            kafka,
         }
     }
 }
 
-fn consume_config(settings: &mut Settings) -> consume::Config {
+fn consume_config(settings: &mut Settings, topic: String) -> consume::Config {
     consume::Config {
         batch: Limits {
             records: settings.within(
@@ -85,6 +85,7 @@ fn consume_config(settings: &mut Settings) -> consume::Config {
             "How long a transaction may go on when its partition goes to another consumer, and at the end",
             "10s",
         ),
+        topic,
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Config {
     pub outage_cap: Duration,
     /// How long a partition may take to let go when another consumer gets it, and at the end.
     pub let_go: Duration,
+    /// Name of the topic, for traces.
+    pub topic: String,
 }
 
 impl Default for Config {
@@ -45,6 +47,7 @@ impl Default for Config {
             retry_delays: [1, 2, 4].map(Duration::from_secs).to_vec(),
             outage_cap: Duration::from_secs(5),
             let_go: Duration::from_secs(10),
+            topic: "logs".to_owned(),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What the consumer counts.
 
 use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
+    metrics::{counter::Counter, exemplar::HistogramWithExemplars, gauge::Gauge},
     registry::Registry,
 };
+use trace::Exemplar;
 
 /// Counters of one consumer; clones count together.
 #[derive(Clone)]
@@ -15,7 +16,7 @@ pub(crate) struct Metrics {
     pub(crate) lost: Counter,
     pub(crate) truncations: Counter,
     pub(crate) flushes: Counter,
-    pub(crate) flush_seconds: Histogram,
+    pub(crate) flush_seconds: HistogramWithExemplars<Exemplar>,
     pub(crate) holding: Gauge,
     pub(crate) assigned: Gauge,
 }
@@ -30,9 +31,9 @@ impl Metrics {
             lost: Counter::default(),
             truncations: Counter::default(),
             flushes: Counter::default(),
-            flush_seconds: Histogram::new([
-                0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
-            ]),
+            flush_seconds: HistogramWithExemplars::new(
+                [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0].into_iter(),
+            ),
             holding: Gauge::default(),
             assigned: Gauge::default(),
         };

@@ -5,6 +5,7 @@ use crate::{
     consume::Shared,
     decide::{Decision, Tried, decide, retry_at},
     hold::{Closed, Hold},
+    traces::Traces,
 };
 use futures::FutureExt;
 use record::Timestamp;
@@ -17,6 +18,7 @@ use store::{FlushError, Flushed, PartitionKey, Position};
 use tokio::{sync::mpsc, time::timeout_at};
 use tokio_util::sync::CancellationToken;
 use topic::{Assignment, Truncation};
+use trace::Exemplar;
 
 /// What a worker tells the loop that owns the reader.
 #[derive(Debug, Clone, Copy)]
@@ -171,7 +173,7 @@ impl Worker {
 
     /// Stores the segment, cutting out and setting aside what the store refuses, waiting while the store is out.
     async fn store(&self, of: PartitionKey, segment: Segment) -> Result<(), End> {
-        let mut hold = self.hold();
+        let (mut hold, taken) = (self.hold(), Instant::now());
         let mut todo = vec![segment];
         while let Some(mut segment) = todo.pop() {
             let now = Timestamp::now();
@@ -190,7 +192,10 @@ impl Worker {
                 Decision::Done(Flushed { duplicates }) => {
                     hold.answered(permit);
                     self.shared.metrics.duplicates.inc_by(duplicates as u64);
-                    self.count(begun.elapsed(), rows, letters, lost);
+                    let took = begun.elapsed();
+                    let traces = Traces::of(&segment);
+                    self.count(took, traces.exemplar(), rows, letters, lost);
+                    traces.tell(&self.shared.config.topic, of.partition, taken, begun, took);
                     self.report(Report::Stored { next: segment.next(), bytes: segment.bytes() });
                 }
                 Decision::Split => {
@@ -225,10 +230,10 @@ impl Worker {
         Hold::new(&self.shared.gate, &self.shared.metrics, self.assignment.partition, &self.closing)
     }
 
-    fn count(&self, took: Duration, rows: usize, letters: usize, lost: i64) {
+    fn count(&self, took: Duration, exemplar: Option<Exemplar>, rows: usize, letters: usize, lost: i64) {
         let metrics = &self.shared.metrics;
         metrics.flushes.inc();
-        metrics.flush_seconds.observe(took.as_secs_f64());
+        metrics.flush_seconds.observe(took.as_secs_f64(), exemplar, None);
         metrics.stored.inc_by(rows as u64);
         if letters > 0 {
             metrics.set_aside.inc_by(letters as u64);

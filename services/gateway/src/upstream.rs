@@ -8,6 +8,8 @@ mod endpoints;
 mod protocol;
 #[cfg(feature = "service")]
 mod remote;
+#[cfg(feature = "service")]
+mod try_span;
 
 #[cfg(feature = "service")]
 pub use protocol::Protocol;

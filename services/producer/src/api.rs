@@ -5,6 +5,7 @@ use crate::{
     events::{Form, SplitError, split},
     metrics::Metrics,
     publish::{Verdict, publish},
+    sending::Sending,
 };
 use axum::{
     Json, Router,
@@ -20,17 +21,14 @@ use process::{
     problem::{self, Problem},
 };
 use prometheus_client::registry::Registry;
-use record::{
-    Timestamp,
-    headers::{TRACEPARENT, is_traceparent},
-};
+use record::Timestamp;
 use resilience::{BreakerConfig, Breakers, SharedBreaker, Window};
 use serde_json::json;
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use topic::{Header, Writer};
+use topic::Writer;
 
 /// Header of the answer with the number of events that the request had; see [`handoff`].
 pub(crate) const EVENTS: HeaderName = HeaderName::from_static(handoff::EVENTS);
@@ -49,6 +47,8 @@ pub struct Config {
     pub events: usize,
     /// How long the topic may take to acknowledge.
     pub ack_timeout: Duration,
+    /// Name of the topic, for traces.
+    pub topic: String,
 }
 
 impl Default for Config {
@@ -58,6 +58,7 @@ impl Default for Config {
             body_budget_bytes: 256 << 20,
             events: 10_000,
             ack_timeout: Duration::from_secs(30),
+            topic: "logs".to_owned(),
         }
     }
 }
@@ -123,7 +124,6 @@ async fn receive(
 ) -> Result<Verdict, Refused> {
     let writes = writes(&headers, &producer.gateway)?;
     let form = form(&headers)?;
-    let trace = trace(&headers);
     let encoding = headers.get(header::CONTENT_ENCODING);
     let body = producer.budget.read(body, encoding, producer.config.body).await?;
     let limit = producer.config.events;
@@ -135,8 +135,9 @@ async fn receive(
         judging.await.expect("judging does not panic")
     }?;
     let deadline = producer.config.ack_timeout.min(awaited(&headers));
-    let Producer { writer, breaker, metrics, .. } = &producer;
-    Ok(publish(&**writer, breaker, judged, &trace, deadline, metrics).await)
+    let Producer { config, writer, breaker, metrics, .. } = &producer;
+    let sending = Sending::begin(&config.topic);
+    Ok(publish(&**writer, breaker, judged, sending, deadline, metrics).await)
 }
 
 fn judge_all(
@@ -173,13 +174,6 @@ fn writes(headers: &HeaderMap, gateway: &Key) -> Result<Writes, Refused> {
 fn awaited(headers: &HeaderMap) -> Duration {
     let value = headers.get(handoff::TIMEOUT).and_then(|value| value.to_str().ok()?.parse().ok());
     value.map_or(Duration::MAX, Duration::from_millis)
-}
-
-/// The trace that the request is a part of goes on with its events. One that is wrong is as none, as the standard says.
-fn trace(headers: &HeaderMap) -> Vec<Header> {
-    let traceparent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
-    let traceparent = traceparent.filter(|text| is_traceparent(text)).map(str::to_owned);
-    traceparent.map(|text| (TRACEPARENT.to_owned(), text.into())).into_iter().collect()
 }
 
 fn form(headers: &HeaderMap) -> Result<Form, Refused> {

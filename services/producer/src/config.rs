@@ -23,9 +23,9 @@ impl Config {
     /// Reads it from the environment's variables.
     pub fn read(settings: &mut Settings) -> Config {
         let defaults = BodyLimits::default();
+        let kafka = topic::kafka::Config::read(settings);
         Config {
             listen: settings.value("LOGPIPELINE_LISTEN", "Address of the API", "0.0.0.0:8080"),
-            kafka: topic::kafka::Config::read(settings),
             gateway_key: Key::new(settings.required_key(
                 "LOGPIPELINE_GATEWAY_KEY",
                 "Key of at least 32 bytes that the gateway signs with whose a request is; others are refused",
@@ -64,7 +64,9 @@ impl Config {
                     "How long Kafka may take to acknowledge a request's events",
                     "30s",
                 ),
+                topic: kafka.topic.clone(),
             },
+            kafka,
         }
     }
 }

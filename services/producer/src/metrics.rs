@@ -1,9 +1,10 @@
 //! What the producer counts.
 
 use prometheus_client::{
-    metrics::{counter::Counter, histogram::Histogram},
+    metrics::{counter::Counter, exemplar::HistogramWithExemplars},
     registry::Registry,
 };
+use trace::Exemplar;
 
 /// Counters of one producer; clones count together.
 #[derive(Clone)]
@@ -11,7 +12,7 @@ pub(crate) struct Metrics {
     pub(crate) accepted: Counter,
     pub(crate) rejected: Counter,
     pub(crate) unavailable: Counter,
-    pub(crate) append_seconds: Histogram,
+    pub(crate) append_seconds: HistogramWithExemplars<Exemplar>,
 }
 
 impl Metrics {
@@ -20,9 +21,9 @@ impl Metrics {
             accepted: Counter::default(),
             rejected: Counter::default(),
             unavailable: Counter::default(),
-            append_seconds: Histogram::new([
-                0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
-            ]),
+            append_seconds: HistogramWithExemplars::new(
+                [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0].into_iter(),
+            ),
         };
         registry.register(
             "producer_events_accepted",

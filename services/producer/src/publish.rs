@@ -4,6 +4,7 @@ use crate::{
     api::EVENTS,
     event::{Event, Refusal},
     metrics::Metrics,
+    sending::Sending,
 };
 use axum::{
     Json,
@@ -16,7 +17,7 @@ use record::OrganizationId;
 use resilience::{Outcome, SharedBreaker};
 use serde::Serialize;
 use std::time::{Duration, Instant};
-use topic::{AppendError, Failure, Header, NewRecord, Writer};
+use topic::{AppendError, Failure, NewRecord, Writer};
 
 /// The verdict on one event that was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,12 +44,12 @@ pub struct Verdict {
     append_error: Option<AppendError>,
 }
 
-/// Appends the good events, each with these headers, and answers when they are durable, at the latest after `deadline`.
+/// Appends the good events, each with the context of their trace, and answers when they are durable, at the latest after `deadline`.
 pub(crate) async fn publish(
     writer: &dyn Writer,
     breaker: &SharedBreaker,
     judged: Vec<Result<Event, Refusal>>,
-    headers: &[Header],
+    mut sending: Sending,
     deadline: Duration,
     metrics: &Metrics,
 ) -> Verdict {
@@ -56,6 +57,7 @@ pub(crate) async fn publish(
     let mut records = Vec::with_capacity(judged.len());
     let mut places = Vec::with_capacity(judged.len());
     let mut keys = Keys::default();
+    let headers = sending.headers();
     for (index, event) in judged.into_iter().enumerate() {
         match event {
             Ok(Event { organization_id, payload }) => {
@@ -71,6 +73,7 @@ pub(crate) async fn publish(
     }
     if !records.is_empty() {
         let failures = append(writer, breaker, records, deadline, metrics).await;
+        sending.end(places.len(), &failures);
         verdict.note(failures, &places);
     }
     metrics.accepted.inc_by(verdict.accepted as u64);
@@ -119,7 +122,7 @@ async fn append(
             format!("it did not acknowledge within {deadline:?}; the events may be stored nevertheless");
         all(AppendError::Unavailable(silent))
     });
-    metrics.append_seconds.observe(begun.elapsed().as_secs_f64());
+    metrics.append_seconds.observe(begun.elapsed().as_secs_f64(), trace::exemplar(), None);
     permit.report(outcome(&failures));
     failures
 }

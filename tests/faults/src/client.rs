@@ -52,7 +52,13 @@ impl Client {
 
     /// Posts events, one a line.
     pub async fn post(&self, lines: String) -> Answer {
-        self.send(self.http.post(format!("{}/api/v1/logs", self.url)).body(lines)).await
+        self.post_with(&[], lines).await
+    }
+
+    /// As [`Client::post`], with these headers.
+    pub async fn post_with(&self, headers: &[(&str, &str)], lines: String) -> Answer {
+        let request = self.http.post(format!("{}/api/v1/logs", self.url)).body(lines);
+        self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Answer {

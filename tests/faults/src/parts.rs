@@ -24,12 +24,14 @@ pub struct Shape {
     pub settings: &'static [(&'static str, &'static str)],
     /// Variables of the consumers' environment beside the usual ones.
     pub consumer: &'static [(&'static str, &'static str)],
+    /// And of all services'.
+    pub services: &'static [(&'static str, &'static str)],
 }
 
 impl Shape {
     /// Each record on every broker, and all else as usual.
     pub fn of(brokers: u8) -> Shape {
-        Shape { brokers, copies: brokers, settings: &[], consumer: &[] }
+        Shape { brokers, copies: brokers, settings: &[], consumer: &[], services: &[] }
     }
 }
 

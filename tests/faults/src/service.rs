@@ -231,6 +231,7 @@ fn program(name: &str, parts: &Parts, log: &Path) -> Result<Command> {
         .env("LOGPIPELINE_ADMIN_LISTEN", "127.0.0.1:0")
         .env("LOGPIPELINE_DRAIN_DELAY", "0s")
         .env("LOGPIPELINE_LOG_FORMAT", "text")
+        .envs(parts.shape.services.iter().copied())
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);

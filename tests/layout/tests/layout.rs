@@ -9,7 +9,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("resilience", &[]),
     ("handoff", &[]),
     ("monitoring", &[]),
-    ("process", &["settings"]),
+    ("trace", &["resilience", "settings"]),
+    ("process", &["settings", "trace"]),
     ("settings", &[]),
     ("topic", &["record", "settings"]),
     ("store", &["record", "settings"]),
@@ -37,7 +38,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("alert-tests", &["fault-tests"]),
     ("fault-tests", &["handoff", "topic"]),
 ];
-const SHARED: &[&str] = &["record", "resilience", "handoff", "process", "settings", "topic", "store"];
+const SHARED: &[&str] =
+    &["record", "resilience", "handoff", "process", "settings", "topic", "store", "trace"];
 
 fn workspace() -> Metadata {
     MetadataCommand::new().no_deps().exec().expect("cargo metadata reads the workspace")

@@ -1,4 +1,4 @@
-//! Measures requests: how long until the answer's head, by method, route template and status.
+//! Measures and traces requests: how long until the answer's head, by method, route template and status.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -12,27 +12,30 @@ use axum::response::Response;
 use http::{Method, Request};
 use pin_project_lite::pin_project;
 use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tower::{Layer, Service};
+use trace::{Exemplar, Incoming};
 
-use super::LATENCY_BUCKETS;
+use super::{LATENCY_BUCKETS, server_span};
 
 /// The label of what has no bounded name: paths without a route, methods without a meaning here.
-const OTHER: &str = "other";
+pub(super) const OTHER: &str = "other";
 /// The status of a request whose client went away before its answer, as nginx counts it.
-const CLIENT_CLOSED: u16 = 499;
+pub(super) const CLIENT_CLOSED: u16 = 499;
 
-/// `http_server_request_duration_seconds{method,route,status}`.
+type Durations = HistogramWithExemplars<Exemplar>;
+
+/// `http_server_request_duration_seconds{method,route,status}`, with sampled traces as exemplars.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
-    durations: Family<Labels, Histogram, fn() -> Histogram>,
+    durations: Family<Labels, Durations, fn() -> Durations>,
 }
 
 impl Default for HttpMetrics {
     fn default() -> Self {
-        Self { durations: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)) }
+        Self { durations: Family::new_with_constructor(|| Durations::new(LATENCY_BUCKETS.into_iter())) }
     }
 }
 
@@ -99,6 +102,8 @@ fn known_method(method: &Method) -> &'static str {
 /// Measures the requests of the routes it is laid around. Put it around the whole router with [`axum::Router::layer`],
 /// after the fallbacks are set, so that 404s are counted too (as route `other`). The labels stay bounded: routes are
 /// the router's templates, and a client that goes away before its answer counts as status 499.
+///
+/// Makes the request's trace the current one while the request is worked for; see [`trace::current`].
 #[derive(Clone, Debug)]
 pub struct HttpLayer {
     metrics: HttpMetrics,
@@ -137,13 +142,17 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let start = Instant::now();
         let labels = Labels {
             method: known_method(request.method()),
             route: request.extensions().get().cloned(),
             status: CLIENT_CLOSED,
         };
-        let observation = Observation { metrics: self.metrics.clone(), labels, start: Instant::now() };
+        let trace = Incoming::accept(request.headers_mut());
+        let path = trace.as_ref().and_then(|trace| server_span::path(trace, request.uri()));
+        let _entered = trace::enter(trace.as_ref().map(Incoming::context));
+        let observation = Observation { metrics: self.metrics.clone(), labels, start, trace, path };
         Measuring { inner: self.inner.call(request), observation }
     }
 }
@@ -162,6 +171,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Measuring<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let _entered = trace::enter(this.observation.trace.as_ref().map(Incoming::context));
         let response = ready!(this.inner.poll(cx))?;
         this.observation.labels.status = response.status().as_u16();
         Poll::Ready(Ok(response))
@@ -173,11 +183,20 @@ struct Observation {
     metrics: HttpMetrics,
     labels: Labels,
     start: Instant,
+    trace: Option<Incoming>,
+    /// Of a request whose trace is kept.
+    path: Option<Box<str>>,
 }
 
 impl Drop for Observation {
     fn drop(&mut self) {
         let seconds = self.start.elapsed().as_secs_f64();
-        self.metrics.durations.get_or_create(&self.labels).observe(seconds);
+        let exemplar = self.trace.as_ref().and_then(|trace| Exemplar::of(trace.context()));
+        self.metrics.durations.get_or_create(&self.labels).observe(seconds, exemplar, None);
+        if let Some(trace) = &self.trace {
+            let Labels { method, route, status } = &self.labels;
+            let route = route.as_ref().map(MatchedPath::as_str);
+            server_span::end(trace, self.start, method, route, self.path.take(), *status);
+        }
     }
 }

@@ -18,3 +18,5 @@ mod limits;
 mod stopping;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod traces;

@@ -5,6 +5,7 @@ use super::{
     body::{Progress, Sending},
     endpoints::{Chosen, Endpoints, NoEndpoint},
     protocol::Protocol,
+    try_span::TrySpan,
 };
 use axum::{
     body::Body,
@@ -80,6 +81,9 @@ impl Remote {
             // Its place is taken by the address (RFC 9113 section 8.3.1), which another name would contradict.
             Protocol::H2c => drop(head.headers.remove(header::HOST)),
         }
+        if let Some(context) = trace::current() {
+            head.headers.insert(trace::TRACEPARENT, context.header());
+        }
         let sending = Sending::new(body);
         self.retries.deposit();
         let mut tried = Vec::new();
@@ -91,7 +95,10 @@ impl Remote {
             tried.push(chosen.endpoint.address);
             let mut request = Request::from_parts(head.clone(), sending.body());
             *request.uri_mut() = at(chosen.endpoint.address, request.uri());
-            let why = match self.try_once(chosen, request, &sending).await {
+            let span = TrySpan::begin(&mut request, chosen.endpoint.address, tried.len() - 1);
+            let answer = self.try_once(chosen, request, &sending).await;
+            span.end(&answer);
+            let why = match answer {
                 Ok(response) => return response,
                 Err(why) => why,
             };

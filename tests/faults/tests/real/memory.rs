@@ -29,7 +29,7 @@ const CONSUMER_MEMORY: u64 = 256 << 20;
 /// bodies have 64 MiB. As much again is for what each record needs beside its bytes, and for what the allocator keeps.
 const PRODUCER_MEMORY: u64 = (2 * (2 * 64 + 64)) << 20;
 /// One copy of each record: disks are finite.
-const SHAPE: Shape = Shape { brokers: 3, copies: 1, settings: &[], consumer: &[] };
+const SHAPE: Shape = Shape { brokers: 3, copies: 1, settings: &[], consumer: &[], services: &[] };
 /// Bodies that are sent at most, however fast the machine is.
 const BYTES: u64 = 6 << 30;
 /// Clients without a pause, who ask a producer that refuses again soon.

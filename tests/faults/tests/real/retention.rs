@@ -18,6 +18,7 @@ const SHAPE: Shape = Shape {
     settings: &[("segment.bytes", "1048576"), ("retention.bytes", "2097152")],
     // Less than is sent, so that the log runs ahead of what is in memory.
     consumer: &[("LOGPIPELINE_PARTITION_MEMORY", "1Mi")],
+    services: &[],
 };
 const LOAD: Load =
     Load { clients: 4, organisations: 120, events: None, pause: Duration::ZERO, padding: 4_000 };

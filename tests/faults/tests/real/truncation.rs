@@ -10,8 +10,13 @@ use fault_tests::{
 use std::time::Duration;
 
 /// Two copies of each record, and the one that is behind may lead.
-const SHAPE: Shape =
-    Shape { brokers: 3, copies: 2, settings: &[("unclean.leader.election.enable", "true")], consumer: &[] };
+const SHAPE: Shape = Shape {
+    brokers: 3,
+    copies: 2,
+    settings: &[("unclean.leader.election.enable", "true")],
+    consumer: &[],
+    services: &[],
+};
 /// The copy that is away while more is acknowledged and stored.
 const BEHIND: u8 = 1;
 /// The copy that has all of it, and goes when the other comes back.
