@@ -115,7 +115,13 @@ fn what_can_only_be_read_wrong_is_told_with_the_rest() {
 
 #[test]
 fn help_lists_every_variable_with_its_default() {
-    let sources = ["src", "../../crates/process/src", "../../crates/topic/src", "../../crates/store/src"];
+    let sources = [
+        "src",
+        "../../crates/process/src",
+        "../../crates/trace/src",
+        "../../crates/topic/src",
+        "../../crates/store/src",
+    ];
     let help = assert_help(CONSUMER, Config::read, &sources);
     for words in [
         "LOGPIPELINE_DATABASE_URL\n      Database, such as postgres://user:password@host:5432/logs [secret, required; or",

@@ -150,7 +150,13 @@ fn nothing_is_bound_before_the_settings_are_good() {
 
 #[test]
 fn help_lists_every_variable_with_its_default() {
-    let sources = ["src", "../../crates/process/src", "../../crates/topic/src", "../../crates/store/src"];
+    let sources = [
+        "src",
+        "../../crates/process/src",
+        "../../crates/trace/src",
+        "../../crates/topic/src",
+        "../../crates/store/src",
+    ];
     let help = assert_help(GATEWAY, Config::read, &sources);
     for words in [
         "LOGPIPELINE_JWT_SECRET\n      Secret of at least 32 bytes that signs tokens (HS256) [secret, optional; or",

@@ -97,7 +97,7 @@ fn nothing_is_bound_before_the_settings_are_good() {
 
 #[test]
 fn help_lists_every_variable_with_its_default() {
-    let sources = ["src", "../../crates/process/src", "../../crates/topic/src"];
+    let sources = ["src", "../../crates/process/src", "../../crates/trace/src", "../../crates/topic/src"];
     let help = assert_help(PRODUCER, Config::read, &sources);
     for words in [
         "LOGPIPELINE_LISTEN\n      Address of the API [default 0.0.0.0:8080]",

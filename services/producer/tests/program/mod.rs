@@ -83,14 +83,14 @@ pub(crate) fn assert_help<C>(
     read(&mut settings);
     assert!(output.contains(&settings.help()), "{output}");
     let listed: BTreeSet<&str> =
-        output.lines().filter_map(|line| line.strip_prefix("  LOGPIPELINE_")).collect();
+        output.lines().filter_map(|line| line.strip_prefix("  ")).filter(|name| is_variable(name)).collect();
     let mut named = BTreeSet::new();
     sources
         .iter()
         .for_each(|source| find_variables(&Path::new(env!("CARGO_MANIFEST_DIR")).join(source), &mut named));
     assert!(named.len() > 10, "{named:?}");
     for name in &named {
-        assert!(listed.contains(name.as_str()), "LOGPIPELINE_{name} is in the sources and not in\n{output}");
+        assert!(listed.contains(name.as_str()), "{name} is in the sources and not in\n{output}");
     }
     let explained: Vec<&str> = output.lines().filter(|line| line.starts_with("      ")).collect();
     assert_eq!(explained.len(), listed.len(), "{output}");
@@ -109,10 +109,13 @@ fn find_variables(directory: &Path, found: &mut BTreeSet<String>) {
             find_variables(&path, found);
         } else {
             let text = fs::read_to_string(&path).unwrap();
-            let texts = text.split('"').filter_map(|text| text.strip_prefix("LOGPIPELINE_"));
-            let names =
-                texts.filter(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'));
-            found.extend(names.map(str::to_owned));
+            found.extend(text.split('"').filter(|text| is_variable(text)).map(str::to_owned));
         }
     }
+}
+
+/// Ours, and those that OpenTelemetry has named.
+fn is_variable(text: &str) -> bool {
+    ["LOGPIPELINE_", "OTEL_"].iter().any(|prefix| text.starts_with(prefix))
+        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
