@@ -3,14 +3,14 @@
 use super::kept::Kept;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder},
     metrics::{counter::Counter, family::Family, gauge::ConstGauge},
     registry::Registry,
 };
 use std::fmt;
 
 /// What became of a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Outcome {
     /// Answered by what was kept.
     Hit,
@@ -24,6 +24,20 @@ pub(super) enum Outcome {
     Stale,
     /// No answer.
     Error,
+}
+
+impl EncodeLabelValue for Outcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        let name = match self {
+            Outcome::Hit => "hit",
+            Outcome::Shared => "shared",
+            Outcome::Miss => "miss",
+            Outcome::Joined => "joined",
+            Outcome::Stale => "stale",
+            Outcome::Error => "error",
+        };
+        name.encode(encoder)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

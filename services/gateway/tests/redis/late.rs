@@ -20,7 +20,7 @@ use store::{
 /// What is asked for.
 const PAST: &str = "/api/v1/logs?to=2020-01-01T00:00:00Z";
 const TOLD: &str = "read_cache_invalidations_total{of=\"organization\"}";
-const HIT: &str = "read_cache_requests_total{outcome=\"Hit\"}";
+const HIT: &str = "read_cache_requests_total{outcome=\"hit\"}";
 const LISTENING: &str = "read_cache_hears_late_events";
 /// How soon a late event is seen.
 const AT_ONCE: Duration = Duration::from_secs(1);
