@@ -61,8 +61,10 @@ fn client(url: &str, organization: &str, period: Duration, act: Act) -> JoinHand
             match act {
                 Act::Write(count) => client.post(EVENT.repeat(count)).await,
                 Act::Ask(path) => client.get(path).await,
+                // From whenever on: the newest two are found at once.
                 Act::AskAnew => {
-                    client.get(&format!("/api/v1/logs?limit=2&service=s{:x}", rand::random::<u64>())).await
+                    let nanos = rand::random_range(0..1_000_000_000_u32);
+                    client.get(&format!("/api/v1/logs?limit=2&from=1970-01-01T00:00:00.{nanos:09}Z")).await
                 }
             };
         }
