@@ -37,7 +37,7 @@ impl Stage {
             ("OTEL_TRACES_SAMPLER_ARG", "1"),
             ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
         ];
-        let shape = Shape { services: Box::leak(Box::new(services)), ..Shape::of(1) };
+        let shape = Shape { services: Box::leak(Box::new(services)), ..Shape::of(3) };
         Stage { system: System::start(shape).await.unwrap(), receiver }
     }
 
