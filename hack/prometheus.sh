@@ -23,7 +23,8 @@ cache="${LOGPIPELINE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/logpipeline}"
 fail() { printf 'hack/prometheus.sh: %s\n' "$*" >&2; exit 1; }
 
 path() {
-  local home="$cache/tools/prometheus" installed
+  local home="$cache/tools/prometheus" installed sudo=
+  [ "$(id -u)" = 0 ] || sudo=sudo
   if installed=$(command -v promtool) && command -v prometheus >/dev/null; then
     dirname "$installed"
     return
@@ -31,6 +32,7 @@ path() {
   if ! [ -x "$home/usr/bin/promtool" ]; then
     command -v apt-get >/dev/null || fail "missing: prometheus and promtool. See https://prometheus.io/download/"
     printf 'hack/prometheus.sh: unpacking Prometheus into %s\n' "$home" >&2
+    apt-cache show prometheus >/dev/null 2>&1 || $sudo apt-get update -qq >&2
     mkdir -p "$home"
     (cd "$home" && apt-get download -qq prometheus >&2 && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb)
   fi
