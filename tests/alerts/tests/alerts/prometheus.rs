@@ -17,7 +17,7 @@ pub(crate) fn thresholds() -> Thresholds {
     Thresholds {
         latency_seconds: 0.5,
         window_seconds: 10,
-        slow_seconds: 3,
+        slow_seconds: 6,
         fast_seconds: 2,
         retention_seconds: 60,
         ..Thresholds::default()
