@@ -30,7 +30,7 @@ use traffic::Traffic;
 /// Longest time until alerts fire, or are over.
 const WITHIN: Duration = Duration::from_secs(90);
 /// How long the alerts are watched when they are as they should be: longer than every window and wait of the rules.
-const WATCHED: Duration = Duration::from_secs(15);
+const WATCHED: Duration = Duration::from_secs(17);
 
 /// Rows of the hot organisation can be made to cost the database time, so that its partition's consumer has a limit that
 /// this machine can exceed.
